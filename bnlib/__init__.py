@@ -1,0 +1,7 @@
+"""bnlib: the small, tested numpy package behind the book *Batch Normalization, Tested*."""
+
+from bnlib.normalization import batch_norm, batch_norm_backward, batch_norm_inference
+
+__version__ = "0.1.0"
+
+__all__ = ["batch_norm", "batch_norm_backward", "batch_norm_inference"]

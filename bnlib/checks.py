@@ -1,0 +1,72 @@
+"""What a public function asks of its arrays; each check fails with one sentence.
+
+The sentence names the operation, what was expected and what came, for example
+``batch_norm: gamma must have shape (64,) to match x of shape (32, 64), got (32,)``.
+"""
+
+from numbers import Real
+
+import numpy as np
+
+FLOATS = (np.float16, np.float32, np.float64, np.complex128)
+
+
+def float_array(operation, name, value):
+    """`value` as an array of a floating dtype; complex128 is let in for complex-step derivatives."""
+    array = np.asarray(value)
+    if array.dtype.type not in FLOATS:
+        raise TypeError(
+            f"{operation}: {name} must be an array of float16, float32 or float64 "
+            f"(or complex128, for derivatives), got {array.dtype}"
+        )
+    return array
+
+
+def shape(operation, name, array, expected, other):
+    """`array` must have the shape `expected`, which the words `other` explain."""
+    if array.shape != expected:
+        raise ValueError(
+            f"{operation}: {name} must have shape {expected} to match {other}, got {array.shape}"
+        )
+
+
+def batch(operation, x):
+    """`x` as an array of shape (N, C, *spatial) that holds at least one value per channel."""
+    x = float_array(operation, "x", x)
+    if x.ndim < 2:
+        raise ValueError(f"{operation}: x must have shape (N, C, *spatial), got {x.shape}")
+    if x.size == 0 and x.shape[1] > 0:
+        raise ValueError(f"{operation}: x must not be empty, got shape {x.shape}")
+    return x
+
+
+def per_channel(operation, x, **vectors):
+    """Each named vector as an array of one number per channel of `x`."""
+    arrays = []
+    for name, value in vectors.items():
+        array = float_array(operation, name, value)
+        shape(operation, name, array, x.shape[1:2], f"x of shape {x.shape}")
+        arrays.append(array)
+    return arrays
+
+
+def optional_per_channel(operation, x, **vectors):
+    """As `per_channel`; None stays None."""
+    return [
+        None if value is None else per_channel(operation, x, **{name: value})[0]
+        for name, value in vectors.items()
+    ]
+
+
+def positive(operation, name, value):
+    """`value` must be a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{operation}: {name} must be a number above 0, got {value!r}")
+    if not 0 < value < np.inf:
+        raise ValueError(f"{operation}: {name} must be a number above 0, got {value!r}")
+
+
+def flag(operation, name, value):
+    """`value` must be True or False; 0, 1 and None are too easily something else."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{operation}: {name} must be True or False, got {value!r}")

@@ -1,0 +1,234 @@
+"""The supporting cast, in the same shape as batch norm: a forward that returns (y, cache), a backward.
+
+Every cache is what its backward needs and nothing else. No function changes its arguments.
+"""
+
+import numpy as np
+
+from bnlib import checks
+
+
+def linear(x, weight, bias=None):
+    """y = x W' + b.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, D)
+    weight : ndarray of shape (out, D)
+        One row per output unit, as in PyTorch.
+    bias : ndarray of shape (out,), optional
+
+    Returns
+    -------
+    y : ndarray of shape (N, out)
+    cache : tuple
+        For `linear_backward`.
+
+    Examples
+    --------
+    >>> y, cache = linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]))
+    >>> y
+    array([[11.,  2.]])
+    """
+    x = checks.float_array("linear", "x", x)
+    weight = checks.float_array("linear", "weight", weight)
+    if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[1]:
+        raise ValueError(
+            "linear: x must have shape (N, D) and weight (out, D) with the same D, "
+            f"got {x.shape} and {weight.shape}"
+        )
+    y = x @ weight.T
+    if bias is not None:
+        bias = checks.float_array("linear", "bias", bias)
+        checks.shape("linear", "bias", bias, weight.shape[:1], f"weight of shape {weight.shape}")
+        y = y + bias
+    return y, (x, weight)
+
+
+def linear_backward(dy, cache):
+    """Gradients of `linear`.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (N, out)
+    cache : tuple
+        From `linear`.
+
+    Returns
+    -------
+    dx : ndarray of shape (N, D)
+    dweight : ndarray of shape (out, D)
+    dbias : ndarray of shape (out,)
+
+    Examples
+    --------
+    >>> y, cache = linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
+    >>> linear_backward(np.array([[1.0]]), cache)
+    (array([[3., 4.]]), array([[1., 2.]]), array([1.]))
+    """
+    x, weight = cache
+    dy = _upstream("linear_backward", dy, (len(x), len(weight)))
+    return dy @ weight, dy.T @ x, dy.sum(axis=0)
+
+
+def relu(x):
+    """max(x, 0); NaN stays NaN. The slope at exactly 0 is taken as 0.
+
+    Parameters
+    ----------
+    x : ndarray of any shape
+
+    Returns
+    -------
+    y, cache : ndarray
+        Shape and dtype of x.
+
+    Examples
+    --------
+    >>> relu(np.array([-1.0, 2.0]))[0]
+    array([0., 2.])
+    """
+    x = checks.float_array("relu", "x", x)
+    # A complex step follows the branch that the real part is on.
+    y = np.where(x.real > 0, x, x * 0) if np.iscomplexobj(x) else np.maximum(x, 0)
+    return y, y
+
+
+def relu_backward(dy, cache):
+    """Gradient of `relu`: dy where the output was above 0, else 0.
+
+    Examples
+    --------
+    >>> relu_backward(np.array([5.0, 5.0]), relu(np.array([-1.0, 2.0]))[1])
+    array([0., 5.])
+    """
+    dy = _upstream("relu_backward", dy, cache.shape)
+    return dy * (cache.real > 0)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)), without overflow.
+
+    Parameters
+    ----------
+    x : ndarray of any shape
+
+    Returns
+    -------
+    y, cache : ndarray
+        Shape and dtype of x.
+
+    Examples
+    --------
+    >>> sigmoid(np.array([0.0, -1000.0]))[0]
+    array([0.5, 0. ])
+    """
+    x = checks.float_array("sigmoid", "x", x)
+    y = 0.5 * (1 + np.tanh(0.5 * x))
+    return y, y
+
+
+def sigmoid_backward(dy, cache):
+    """Gradient of `sigmoid`: dy y (1 - y).
+
+    Examples
+    --------
+    >>> sigmoid_backward(np.array([1.0]), sigmoid(np.array([0.0]))[1])
+    array([0.25])
+    """
+    return _upstream("sigmoid_backward", dy, cache.shape) * cache * (1 - cache)
+
+
+def tanh(x):
+    """The hyperbolic tangent.
+
+    Parameters
+    ----------
+    x : ndarray of any shape
+
+    Returns
+    -------
+    y, cache : ndarray
+        Shape and dtype of x.
+
+    Examples
+    --------
+    >>> tanh(np.array([0.0]))[0]
+    array([0.])
+    """
+    y = np.tanh(checks.float_array("tanh", "x", x))
+    return y, y
+
+
+def tanh_backward(dy, cache):
+    """Gradient of `tanh`: dy (1 - y squared).
+
+    Examples
+    --------
+    >>> tanh_backward(np.array([1.0]), tanh(np.array([0.0]))[1])
+    array([1.])
+    """
+    return _upstream("tanh_backward", dy, cache.shape) * (1 - cache * cache)
+
+
+def softmax_cross_entropy(logits, labels):
+    """The average over the batch of -log softmax(logits)[label], in nats.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (N, classes)
+    labels : integer ndarray of shape (N,)
+        Class numbers, 0 to classes - 1.
+
+    Returns
+    -------
+    loss : numpy scalar
+    cache : tuple
+        For `softmax_cross_entropy_backward`.
+
+    Examples
+    --------
+    >>> loss, cache = softmax_cross_entropy(np.zeros((1, 4)), np.array([2]))
+    >>> bool(np.isclose(loss, np.log(4)))
+    True
+    """
+    name = "softmax_cross_entropy"
+    logits = checks.float_array(name, "logits", logits)
+    labels = np.asarray(labels)
+    if logits.ndim != 2 or logits.size == 0:
+        raise ValueError(f"{name}: logits must have shape (N, classes), got {logits.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"{name}: labels must be integers, got {labels.dtype}")
+    checks.shape(name, "labels", labels, logits.shape[:1], f"logits of shape {logits.shape}")
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ValueError(
+            f"{name}: labels must lie in 0..{logits.shape[1] - 1}, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+    with np.errstate(invalid="ignore"):  # a row of infinities gives NaN, as it should
+        shifted = logits - logits.real.max(axis=1, keepdims=True)
+        log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -log_softmax[np.arange(len(labels)), labels].mean()
+    return loss, (log_softmax, labels)
+
+
+def softmax_cross_entropy_backward(cache):
+    """Gradient of the loss with respect to the logits: (softmax - one-hot) / N.
+
+    Examples
+    --------
+    >>> loss, cache = softmax_cross_entropy(np.zeros((1, 2)), np.array([0]))
+    >>> softmax_cross_entropy_backward(cache)
+    array([[-0.5,  0.5]])
+    """
+    log_softmax, labels = cache
+    dlogits = np.exp(log_softmax)
+    dlogits[np.arange(len(labels)), labels] -= 1
+    dlogits /= len(labels)
+    return dlogits
+
+
+def _upstream(operation, dy, expected):
+    dy = checks.float_array(operation, "dy", dy)
+    checks.shape(operation, "dy", dy, expected, f"y of shape {expected}")
+    return dy

@@ -1,0 +1,92 @@
+"""Writes golden_torch.json: what PyTorch answers, for machines that do not have it.
+
+Run `python tests/golden_torch.py` where PyTorch is installed; `test_torch.py` compares bnlib with the
+file always, and the file with PyTorch wherever it is at hand.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+FILE = Path(__file__).with_suffix(".json")
+BATCH_NORM_CASES = {
+    # name: (shape, dtype, momentum, eps, affine)
+    "rows": ((6, 3), "float64", 0.1, 1e-5, True),
+    "rows of float32": ((6, 3), "float32", 0.1, 1e-5, True),
+    "pictures": ((3, 2, 2, 3), "float64", 0.3, 1e-3, True),
+    "sequences": ((4, 3, 5), "float64", 0.1, 1e-5, False),
+    "cumulative average": ((5, 2), "float64", None, 1e-5, True),
+    "a batch of two": ((2, 2), "float64", 0.1, 1e-5, True),
+}
+
+
+def draw(shape, count, dtype, seed):
+    return np.random.default_rng(seed).normal(1, 2, size=(count, *shape)).astype(dtype)
+
+
+def batch_norm_case(shape, dtype, momentum, eps, affine, torch):
+    """Two training batches, then one in evaluation; each forward and backward."""
+    make = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d}[len(shape)]
+    layer = make(
+        shape[1], eps=eps, momentum=momentum, affine=affine, dtype=getattr(torch, dtype)
+    )
+    gamma, beta = draw((shape[1],), 2, dtype, seed=1)
+    if affine:
+        layer.load_state_dict(
+            {**layer.state_dict(), "weight": torch.tensor(gamma), "bias": torch.tensor(beta)}
+        )
+    case = {"gamma": gamma, "beta": beta, "steps": []}
+    inputs, upstreams = draw(shape, 3, dtype, seed=2), draw(shape, 3, dtype, seed=3)
+    for training, x, dy in zip([True, True, False], inputs, upstreams, strict=True):
+        layer.train(training)
+        layer.zero_grad()
+        leaf = torch.tensor(x, requires_grad=True)
+        y = layer(leaf)
+        y.backward(torch.tensor(dy))
+        step = {"x": x, "dy": dy, "y": y, "dx": leaf.grad, "training": training}
+        step |= {name: value.clone() for name, value in layer.state_dict().items()}
+        if affine:
+            step |= {"dgamma": layer.weight.grad, "dbeta": layer.bias.grad}
+        case["steps"].append(step)
+    return case
+
+
+def network_case(torch):
+    """A small classifier, every activation in it: loss, and the gradient of every parameter."""
+    x, weights = draw((5, 4), 1, "float64", 4)[0], draw((4, 4), 4, "float64", 5)
+    labels = np.array([0, 3, 1, 1, 2])
+    linears = [torch.nn.Linear(4, 4, dtype=torch.float64) for _ in weights]
+    for linear, weight in zip(linears, weights, strict=True):
+        linear.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(weight[0])})
+    a, b, c, d = linears
+    network = torch.nn.Sequential(
+        a, torch.nn.Sigmoid(), b, torch.nn.Tanh(), c, torch.nn.ReLU(), d
+    )
+    loss = torch.nn.functional.cross_entropy(network(torch.tensor(x)), torch.tensor(labels))
+    loss.backward()
+    gradients = {f"{name}": p.grad for name, p in network.named_parameters()}
+    state = {name: p.detach() for name, p in network.named_parameters()}
+    return {"x": x, "labels": labels, "loss": loss, "state": state, "gradients": gradients}
+
+
+def compute():
+    import torch
+
+    cases = {name: batch_norm_case(*c, torch) for name, c in BATCH_NORM_CASES.items()}
+    return plain({"batch_norm": cases, "network": network_case(torch)})
+
+
+def plain(value):
+    """Nested lists and dicts of Python numbers; repr keeps every digit of a float64."""
+    if isinstance(value, dict):
+        return {name: plain(v) for name, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if hasattr(value, "detach"):
+        value = value.detach().numpy()
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(compute(), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,350 @@
+"""Layers: state, modes, and that a call that raises has done nothing."""
+
+import copy
+
+import numpy as np
+import pytest
+from oracles import complex_step_gradient
+
+from bnlib import normalization
+from bnlib.layers import BatchNorm, Layer, Linear, ReLU, Sequential, Sigmoid, Tanh, mlp
+
+rng = np.random.default_rng(0)
+X, DY = rng.normal(1, 2, size=(6, 3)), rng.normal(size=(6, 3))
+
+
+def everything(layer):
+    """All that a layer holds, copied deep enough to compare later."""
+    return [copy.deepcopy(vars(leaf)) for leaf in layer.leaves()]
+
+
+def assert_unchanged(layer, before):
+    for now, then in zip(everything(layer), before, strict=True):
+        np.testing.assert_equal(now, then)
+
+
+# Linear and the activations
+
+
+def test_linear_draws_its_weights_with_the_standard_deviation_asked_for():
+    he = Linear(200, 300, rng=np.random.default_rng(0))
+    small = Linear(200, 300, rng=np.random.default_rng(0), scale=1e-3)
+    assert he.params["weight"].shape == (300, 200)
+    assert he.params["weight"].std() == pytest.approx(0.1, rel=0.02)
+    np.testing.assert_allclose(small.params["weight"], he.params["weight"] * 1e-2, rtol=1e-12)
+    np.testing.assert_array_equal(he.params["bias"], np.zeros(300))
+    assert Linear(2, 2, rng=rng, dtype=np.float32).params["weight"].dtype == np.float32
+
+
+def test_linear_without_bias():
+    layer = Linear(3, 2, rng=np.random.default_rng(0), bias=False)
+    y = layer.forward(X, training=True)
+    np.testing.assert_allclose(y, X @ layer.params["weight"].T)
+    layer.backward(np.ones((6, 2)))
+    assert layer.params.keys() == layer.grads.keys() == {"weight"}
+
+
+def test_backward_sets_and_accumulates_only_when_asked():
+    layer = Linear(3, 3, rng=np.random.default_rng(0))
+    layer.forward(X, training=True)
+    layer.backward(DY)
+    once = layer.grads["weight"]
+    layer.backward(DY)
+    np.testing.assert_array_equal(layer.grads["weight"], once)
+    layer.backward(DY, accumulate=True)
+    np.testing.assert_array_equal(layer.grads["weight"], 2 * once)
+    fresh = Linear(3, 3, rng=np.random.default_rng(0))
+    fresh.forward(X, training=True)
+    fresh.backward(DY, accumulate=True)
+    np.testing.assert_array_equal(fresh.grads["weight"], once)
+
+
+def test_a_network_s_gradient_is_the_complex_step_derivative():
+    network = mlp([3, 5, 4, 3], rng=np.random.default_rng(1), batch_norm=True, activation=Tanh)
+    network.forward(X, training=True)
+    dx = network.backward(DY)
+
+    def loss(x):
+        for leaf in network.leaves():
+            if isinstance(leaf, BatchNorm):
+                x = normalization.batch_norm(x, leaf.params["weight"], leaf.params["bias"])[0]
+            else:
+                x = leaf._forward(x, True)[0]
+        return (DY * x).sum()
+
+    np.testing.assert_allclose(dx, complex_step_gradient(loss, X), rtol=1e-9, atol=1e-12)
+
+
+# Batch norm
+
+
+def test_training_moves_the_running_averages_as_documented():
+    layer = BatchNorm(3, momentum=0.25)
+    layer.forward(X, training=True)
+    np.testing.assert_allclose(layer.buffers["running_mean"], 0.25 * X.mean(axis=0))
+    np.testing.assert_allclose(
+        layer.buffers["running_var"], 0.75 + 0.25 * X.var(axis=0, ddof=1), rtol=1e-13
+    )
+    assert layer.buffers["num_batches_tracked"] == 1
+
+
+def test_momentum_none_averages_all_batches_alike():
+    layer = BatchNorm(3, momentum=None)
+    for batch in (X[:2], X[2:4], X[4:]):
+        layer.forward(batch, training=True)
+    np.testing.assert_allclose(layer.buffers["running_mean"], X.mean(axis=0))
+    variances = [b.var(axis=0, ddof=1) for b in (X[:2], X[2:4], X[4:])]
+    np.testing.assert_allclose(layer.buffers["running_var"], np.mean(variances, axis=0))
+
+
+@pytest.mark.parametrize(("momentum", "expected"), [(0.0, 0.0), (1.0, 1.0)])
+def test_momentum_at_its_ends(momentum, expected):
+    layer = BatchNorm(3, momentum=momentum)
+    layer.forward(X, training=True)
+    np.testing.assert_allclose(layer.buffers["running_mean"], expected * X.mean(axis=0))
+
+
+def test_evaluation_is_a_fixed_affine_map():
+    layer = BatchNorm(3)
+    layer.load_state_dict(
+        {
+            "weight": [1, 2, 3],
+            "bias": [0.5, 0, -1],
+            "running_mean": [1, 0, 2],
+            "running_var": [4, 1, 9],
+            "num_batches_tracked": 7,
+        }
+    )
+    before = everything(layer)[0]["buffers"]
+    y = layer.forward(X, training=False)
+    expected = np.array([1, 2, 3]) * (X - [1, 0, 2]) / np.sqrt(np.array([4, 1, 9]) + 1e-5)
+    np.testing.assert_allclose(y, expected + [0.5, 0, -1], rtol=1e-12)
+    np.testing.assert_array_equal(layer.forward(X[:1], training=False), y[:1])
+    np.testing.assert_equal(layer.buffers, before)
+
+
+def test_backward_after_evaluation_is_that_of_the_affine_map_and_no_stale_cache():
+    layer = BatchNorm(3)
+    layer.forward(5 * X, training=True)
+    mean, var = layer.buffers["running_mean"], layer.buffers["running_var"]
+    layer.forward(X, training=False)
+    dx = layer.backward(DY)
+    np.testing.assert_allclose(dx, DY / np.sqrt(var + 1e-5))
+    np.testing.assert_allclose(layer.grads["bias"], DY.sum(axis=0))
+    x_hat = (X - mean) / np.sqrt(var + 1e-5)
+    np.testing.assert_allclose(layer.grads["weight"], (DY * x_hat).sum(axis=0))
+
+
+def test_without_affine_there_is_nothing_to_learn():
+    layer = BatchNorm(3, affine=False)
+    y = layer.forward(X, training=True)
+    np.testing.assert_array_equal(y, normalization.batch_norm(X)[0])
+    layer.backward(DY)
+    assert layer.params == layer.grads == {}
+    layer.forward(X, training=False)
+    layer.backward(DY)
+    assert layer.grads == {}
+
+
+def test_without_running_averages_evaluation_uses_its_own_batch():
+    layer = BatchNorm(3, track_running_stats=False)
+    trained = layer.forward(X, training=True)
+    np.testing.assert_array_equal(layer.forward(X, training=False), trained)
+    dx = layer.backward(DY)
+    expected, _, _ = normalization.batch_norm_backward(DY, normalization.batch_norm(X)[1])
+    np.testing.assert_array_equal(dx, expected)
+    assert layer.buffers == {}
+
+
+def test_one_value_per_channel_in_training():
+    with pytest.raises(ValueError, match=r"more than one value per channel .* shape \(1, 3\)"):
+        BatchNorm(3).forward(X[:1], training=True)
+    free = BatchNorm(3, track_running_stats=False)
+    np.testing.assert_array_equal(free.forward(X[:1], training=True), [[0, 0, 0]])
+    one_picture = BatchNorm(3).forward(X.T.reshape(1, 3, 2, 3), training=True)
+    assert np.isfinite(one_picture).all()
+
+
+def test_eps_and_dtype_reach_the_computation():
+    layer = BatchNorm(3, eps=0.5, dtype=np.float32)
+    y = layer.forward(X.astype(np.float32), training=True)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, normalization.batch_norm(X, eps=0.5)[0], rtol=1e-5, atol=1e-6)
+    assert {v.dtype for v in layer.params.values()} == {np.dtype(np.float32)}
+    assert layer.buffers["running_var"].dtype == np.float32
+    layer.forward(X.astype(np.float32), training=False)
+    layer.backward(DY.astype(np.float32))
+    slope = 1 / np.sqrt(layer.buffers["running_var"] + 0.5)
+    np.testing.assert_allclose(layer.backward(DY), DY * slope, rtol=1e-5)
+
+
+# State
+
+
+def test_state_dict_is_a_copy_and_round_trips():
+    source = mlp([3, 4, 2], rng=np.random.default_rng(0), batch_norm=True)
+    source.forward(X, training=True)
+    target = mlp([3, 4, 2], rng=np.random.default_rng(1), batch_norm=True)
+    state = source.state_dict()
+    target.load_state_dict(state)
+    expected = source.forward(X, training=False)
+    for value in state.values():
+        value[...] = 0
+    np.testing.assert_array_equal(target.forward(X, training=False), expected)
+    np.testing.assert_array_equal(source.forward(X, training=False), expected)
+    assert list(state)[:3] == ["0.weight", "1.weight", "1.bias"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"gain": np.ones(3)}, ValueError, "expected the names"),
+        ({"weight": None}, TypeError, "weight must hold real numbers, got object"),
+        ({"weight": np.ones(4)}, ValueError, "weight must have shape (3,) to match this layer"),
+        ({"bias": np.ones((3, 1))}, ValueError, "bias must have shape (3,)"),
+        ({"running_var": np.ones(3, complex)}, TypeError, "got complex128"),
+        ({"num_batches_tracked": np.ones(3)}, ValueError, "must have shape ()"),
+    ],
+)
+def test_load_state_dict_refuses_and_changes_nothing(change, error, says):
+    for network in (BatchNorm(3), Sequential(BatchNorm(3), BatchNorm(3))):
+        before = everything(network)
+        last = "" if isinstance(network, BatchNorm) else "1."
+        state = {k: np.asarray(v) + 1 for k, v in network.state_dict().items()}
+        with pytest.raises(error) as caught:
+            network.load_state_dict({**state, **{last + k: v for k, v in change.items()}})
+        assert says in str(caught.value)
+        assert_unchanged(network, before)
+
+
+def test_load_state_dict_refuses_a_missing_name():
+    for network in (BatchNorm(3), Sequential(BatchNorm(3))):
+        state = network.state_dict()
+        state.popitem()
+        with pytest.raises(ValueError, match="expected the names"):
+            network.load_state_dict(state)
+
+
+# A call that raises has done nothing
+
+
+class Interrupted(Layer):
+    """A layer that is stopped in the middle, as by Ctrl-C."""
+
+    def _forward(self, x, training):
+        raise KeyboardInterrupt
+
+    def _backward(self, dy, cache):
+        raise KeyboardInterrupt
+
+
+def bad_batches():
+    nan, inf = X.copy(), X.copy()
+    nan[2, 1], inf[0, 2] = np.nan, np.inf
+    return {
+        "NaN": (nan, FloatingPointError, "channel 1"),
+        "infinity": (inf, FloatingPointError, "channel 2"),
+        "too large for the average": (1e200 * X, FloatingPointError, "running_var"),
+        "one value": (X[:1], ValueError, "more than one value"),
+        "empty": (X[:0], ValueError, "must not be empty"),
+        "channels": (X[:, :2], ValueError, "BatchNorm: x must have 3 channels"),
+        "integers": (X.astype(int), TypeError, "must be an array of float16"),
+        "objects": (X.astype(object), TypeError, "got object"),
+        "one axis": (X[0], ValueError, "(N, C, *spatial)"),
+    }
+
+
+@pytest.mark.parametrize("name", bad_batches())
+@pytest.mark.parametrize("wrap", [lambda layer: layer, Sequential])
+def test_a_bad_batch_leaves_everything_as_it_was(name, wrap):
+    batch, error, says = bad_batches()[name]
+    network = wrap(BatchNorm(3))
+    network.forward(X, training=True)
+    network.backward(DY)
+    before = everything(network)
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(error) as caught:
+        network.forward(batch, training=True)
+    assert says in str(caught.value)
+    assert_unchanged(network, before)
+
+
+@pytest.mark.parametrize("how", ["forward", "backward"])
+def test_ctrl_c_in_the_middle_of_a_network_leaves_everything_as_it_was(how):
+    first, last = BatchNorm(3), Linear(3, 3, rng=np.random.default_rng(0))
+    network = Sequential(first, Sequential(ReLU(), Interrupted()), last)
+    Sequential(first, last).forward(X, training=True)
+    Sequential(first, last).backward(DY)
+    for layer in network.leaves():
+        layer._cache = layer._cache or "something"
+    before = everything(network)
+    with pytest.raises(KeyboardInterrupt):
+        if how == "forward":
+            network.forward(X, training=True)
+        else:
+            network.backward(2 * DY)
+    assert_unchanged(network, before)
+
+
+@pytest.mark.parametrize("bad", [DY[:, :2], DY.astype(int)])
+def test_a_bad_upstream_gradient_changes_nothing(bad):
+    network = Sequential(Linear(3, 3, rng=np.random.default_rng(0)), BatchNorm(3), Sigmoid())
+    network.forward(X, training=True)
+    network.backward(DY)
+    before = everything(network)
+    with pytest.raises((TypeError, ValueError)):
+        network.backward(bad)
+    assert_unchanged(network, before)
+
+
+@pytest.mark.parametrize(
+    "layer", [BatchNorm(3), Linear(3, 3, rng=rng), ReLU(), Sequential(ReLU(), Tanh())]
+)
+def test_backward_before_forward(layer):
+    with pytest.raises(RuntimeError, match=r"\.backward: call forward first"):
+        layer.backward(DY)
+
+
+@pytest.mark.parametrize("mode", [1, 0, None, "train"])
+def test_training_must_be_said_as_a_bool(mode):
+    with pytest.raises(TypeError, match="training must be True or False"):
+        Sequential(ReLU()).forward(X, training=mode)
+    with pytest.raises(TypeError):
+        ReLU().forward(X)
+
+
+@pytest.mark.parametrize("eps", [0, -1.0, np.nan])
+def test_eps_must_be_above_zero(eps):
+    with pytest.raises(ValueError, match="BatchNorm: eps must be a number above 0"):
+        BatchNorm(3, eps=eps)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.1, np.nan])
+def test_momentum_must_lie_between_0_and_1(momentum):
+    with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\] or be None"):
+        BatchNorm(3, momentum=momentum)
+
+
+# mlp
+
+
+def test_mlp_has_the_same_weights_with_and_without_batch_norm():
+    plain = mlp([4, 5, 6, 2], rng=np.random.default_rng(3))
+    normed = mlp([4, 5, 6, 2], rng=np.random.default_rng(3), batch_norm=True)
+    names = [[type(layer).__name__ for layer in net.layers] for net in (plain, normed)]
+    assert names[0] == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    assert names[1] == ["Linear", "BatchNorm", "ReLU", "Linear", "BatchNorm", "ReLU", "Linear"]
+    linears = [[la for la in net.layers if isinstance(la, Linear)] for net in (plain, normed)]
+    for a, b in zip(*linears, strict=True):
+        np.testing.assert_array_equal(a.params["weight"], b.params["weight"])
+    assert ["bias" in la.params for la in linears[0]] == [True, True, True]
+    assert ["bias" in la.params for la in linears[1]] == [False, False, True]
+
+
+def test_mlp_passes_scale_activation_and_dtype_on():
+    network = mlp([4, 5, 2], rng=rng, scale=0.0, activation=Tanh, dtype=np.float32, batch_norm=True)
+    assert isinstance(network.layers[2], Tanh)
+    assert {v.dtype for leaf in network.leaves() for v in leaf.params.values()} == {
+        np.dtype(np.float32)
+    }
+    assert not network.layers[0].params["weight"].any()
+    assert not network.layers[3].params["weight"].any()

@@ -1,0 +1,76 @@
+"""bnlib against PyTorch: against its stored answers always, against itself where it is installed."""
+
+import json
+
+import numpy as np
+import pytest
+from golden_torch import BATCH_NORM_CASES, FILE, compute
+
+from bnlib import functional, layers
+
+GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
+TOLERANCE = {
+    "float64": {"rtol": 1e-12, "atol": 1e-12},
+    "float32": {"rtol": 2e-5, "atol": 2e-6},  # PyTorch's own rounding
+}
+
+
+@pytest.mark.parametrize("name", BATCH_NORM_CASES)
+def test_batch_norm_layer(name):
+    shape, dtype, momentum, eps, affine = BATCH_NORM_CASES[name]
+    case, tolerance = GOLDEN["batch_norm"][name], TOLERANCE[dtype]
+    layer = layers.BatchNorm(shape[1], eps=eps, momentum=momentum, affine=affine, dtype=dtype)
+    if affine:
+        layer.load_state_dict({**layer.state_dict(), "weight": case["gamma"], "bias": case["beta"]})
+    for step in case["steps"]:
+        y = layer.forward(np.array(step["x"], dtype), training=step["training"])
+        np.testing.assert_allclose(y, step["y"], **tolerance)
+        dx = layer.backward(np.array(step["dy"], dtype))
+        np.testing.assert_allclose(dx, step["dx"], **tolerance)
+        for key, value in layer.state_dict().items():
+            np.testing.assert_allclose(value, step[key], **tolerance)
+        if affine:
+            np.testing.assert_allclose(layer.grads["weight"], step["dgamma"], **tolerance)
+            np.testing.assert_allclose(layer.grads["bias"], step["dbeta"], **tolerance)
+
+
+def test_network_of_every_activation():
+    case = GOLDEN["network"]
+    rng = np.random.default_rng(0)
+    modules = [layers.Linear(4, 4, rng=rng)]
+    for activation in (layers.Sigmoid, layers.Tanh, layers.ReLU):
+        modules += [activation(), layers.Linear(4, 4, rng=rng)]
+    network = layers.Sequential(*modules)
+    network.load_state_dict(case["state"])
+    logits = network.forward(np.array(case["x"]), training=True)
+    loss, cache = functional.softmax_cross_entropy(logits, np.array(case["labels"]))
+    assert loss == pytest.approx(case["loss"], rel=1e-13)
+    network.backward(functional.softmax_cross_entropy_backward(cache))
+    for key, expected in case["gradients"].items():
+        position, name = key.split(".")
+        np.testing.assert_allclose(
+            network.layers[int(position)].grads[name], expected, **TOLERANCE["float64"]
+        )
+
+
+def test_state_names_are_pytorch_s():
+    step = GOLDEN["batch_norm"]["rows"]["steps"][0]
+    assert set(layers.BatchNorm(3).state_dict()) <= set(step)
+
+
+def test_golden_values_are_what_pytorch_says_today():
+    pytest.importorskip("torch", reason="PyTorch is an oracle, not a requirement", exc_type=ImportError)
+    fresh = compute()
+
+    def compare(stored, now):
+        if isinstance(stored, dict):
+            assert stored.keys() == now.keys()
+            for key, value in stored.items():
+                compare(value, now[key])
+        elif isinstance(stored, list) and stored and isinstance(stored[0], dict):
+            for a, b in zip(stored, now, strict=True):
+                compare(a, b)
+        else:
+            np.testing.assert_allclose(stored, now, rtol=1e-5, atol=1e-6)
+
+    compare(GOLDEN, fresh)
