@@ -12,7 +12,7 @@ FLOATS = (np.float16, np.float32, np.float64, np.complex128)
 
 
 def float_array(operation, name, value):
-    """`value` as an array of a floating dtype; complex128 is let in for complex-step derivatives."""
+    """`value` as an array of a floating dtype; complex128, for complex steps, too."""
     array = np.asarray(value)
     if array.dtype.type not in FLOATS:
         raise TypeError(
@@ -50,12 +50,13 @@ def per_channel(operation, x, **vectors):
     return arrays
 
 
-def optional_per_channel(operation, x, **vectors):
-    """As `per_channel`; None stays None."""
-    return [
-        None if value is None else per_channel(operation, x, **{name: value})[0]
-        for name, value in vectors.items()
-    ]
+def affine(operation, x, gamma, beta):
+    """Gamma and beta, each None or one number per channel of `x`."""
+    if gamma is not None:
+        (gamma,) = per_channel(operation, x, gamma=gamma)
+    if beta is not None:
+        (beta,) = per_channel(operation, x, beta=beta)
+    return gamma, beta
 
 
 def positive(operation, name, value):

@@ -1,4 +1,4 @@
-"""The supporting cast, in the same shape as batch norm: a forward that returns (y, cache), a backward.
+"""The supporting cast, in the shape of batch norm: a forward that gives (y, cache), a backward.
 
 Every cache is what its backward needs and nothing else. No function changes its arguments.
 """

@@ -1,11 +1,13 @@
 """Layers: a pure function, its parameters, and what it remembers between forward and backward.
 
-A subclass says what it computes in two methods that change nothing, `_forward` and `_backward`; `Layer`
-stores their results only when they have succeeded. Attributes are replaced, never changed in place, so
-a call that raises leaves parameters, gradients, buffers and caches exactly as they were.
+A subclass says what it computes in two methods that change nothing, `_forward` and `_backward`;
+`Layer` stores their results only when they have succeeded. Attributes are replaced, never changed
+in place, so a call that raises leaves parameters, gradients, buffers and caches exactly as they
+were.
 """
 
 import contextlib
+import itertools
 from typing import ClassVar
 
 import numpy as np
@@ -208,8 +210,9 @@ class Tanh(Activation):
 class BatchNorm(Layer):
     """Batch norm with its learned scale and shift and its running averages.
 
-    In training it normalizes by the statistics of the batch and moves the running averages; in evaluation
-    it applies the running averages, a fixed affine map. Chapters `forward_pass`, `running_averages`.
+    In training it normalizes by the statistics of the batch and moves the running averages; in
+    evaluation it applies the running averages, a fixed affine map. Chapters `forward_pass`,
+    `running_averages`.
 
     Parameters
     ----------
@@ -236,7 +239,8 @@ class BatchNorm(Layer):
     Raises
     ------
     ValueError
-        In training with running averages and a single value per channel: no unbiased variance exists.
+        In training with running averages and a single value per channel: no unbiased variance
+        exists.
     FloatingPointError
         In training when a batch statistic is not finite; no buffer is touched.
 
@@ -429,8 +433,8 @@ def mlp(sizes, *, rng, activation=ReLU, batch_norm=False, scale="he", dtype=np.f
     >>> [type(layer).__name__ for layer in network.layers]
     ['Linear', 'BatchNorm', 'ReLU', 'Linear']
     """
-    layers = []
-    *hidden, last = zip(sizes[:-1], sizes[1:], strict=True)
+    layers: list[Layer] = []
+    *hidden, last = itertools.pairwise(sizes)
     for fan_in, fan_out in hidden:
         layers.append(
             Linear(fan_in, fan_out, rng=rng, scale=scale, bias=not batch_norm, dtype=dtype)

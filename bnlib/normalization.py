@@ -1,8 +1,9 @@
 """Batch normalization: forward, backward, and with stored statistics at test time.
 
-Everything here is a pure function of numpy arrays; `bnlib.layers.BatchNorm` adds the parameters and the
-running averages. Shapes are (N, C) or (N, C, *spatial): each of the C channels is normalized over all
-its other axes, so a convolutional feature map is normalized per channel and never per pixel.
+Everything here is a pure function of numpy arrays; `bnlib.layers.BatchNorm` adds the parameters and
+the running averages. Shapes are (N, C) or (N, C, *spatial): each of the C channels is normalized
+over all its other axes, so a convolutional feature map is normalized per channel and never per
+pixel.
 """
 
 from typing import NamedTuple
@@ -35,7 +36,7 @@ class BatchNormCache(NamedTuple):
 
 
 def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
-    """Normalize every channel by the mean and the biased variance of this batch, then scale and shift.
+    """Normalize every channel by this batch's mean and biased variance, then scale and shift.
 
     Chapter `forward_pass` derives it; Ioffe and Szegedy (2015), algorithm 1.
 
@@ -69,22 +70,25 @@ def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
     array([-1.225,  0.   ,  1.225])
     """
     x = checks.batch("batch_norm", x)
-    gamma, beta = checks.optional_per_channel("batch_norm", x, gamma=gamma, beta=beta)
+    gamma, beta = checks.affine("batch_norm", x, gamma, beta)
     checks.positive("batch_norm", "eps", eps)
+    dtype = _working_dtype(x, gamma, beta)
 
     with np.errstate(invalid="ignore", over="ignore"):
-        centred, mean, var = _centre(x.astype(_working_dtype(x, gamma, beta), copy=False))
-        inv_std = (1 / np.sqrt(var + eps)).astype(centred.dtype)
+        centred, mean, var = _centre(x.astype(dtype, copy=False))
+        inv_std = (1 / np.sqrt(var + eps)).astype(dtype)
         x_hat = centred * _along_channels(inv_std, centred)
         y = _scale_and_shift(x_hat, gamma, beta)
-    return _restore_dtype(y, x), BatchNormCache(x_hat, inv_std, gamma, mean, var)
+    cache = BatchNormCache(x_hat, inv_std, gamma, mean, var)
+    return _restore_dtype(y, x), cache
 
 
 def batch_norm_backward(dy, cache):
     """Gradients of `batch_norm` in closed form.
 
     Changing one x moves the mean and the variance of its whole channel, so its gradient loses two
-    components: the average of dy, and the part of dy along x_hat. Chapter `backward_pass` derives it.
+    components: the average of dy, and the part of dy along x_hat. Chapter `backward_pass` derives
+    it.
 
     Parameters
     ----------
@@ -150,7 +154,7 @@ def batch_norm_inference(x, mean, var, gamma=None, beta=None, *, eps=1e-5):
     name = "batch_norm_inference"
     x = checks.batch(name, x)
     mean, var = _checked_statistics(name, x, mean, var)
-    gamma, beta = checks.optional_per_channel(name, x, gamma=gamma, beta=beta)
+    gamma, beta = checks.affine(name, x, gamma, beta)
     checks.positive(name, "eps", eps)
 
     with np.errstate(invalid="ignore", over="ignore"):
@@ -186,7 +190,7 @@ def batch_norm_inference_backward(dy, x, mean, var, gamma=None, *, eps=1e-5):
     dy = checks.float_array(name, "dy", dy)
     checks.shape(name, "dy", dy, x.shape, f"x of shape {x.shape}")
     mean, var = _checked_statistics(name, x, mean, var)
-    (gamma,) = checks.optional_per_channel(name, x, gamma=gamma)
+    gamma, _ = checks.affine(name, x, gamma, None)
     checks.positive(name, "eps", eps)
 
     with np.errstate(invalid="ignore", over="ignore"):
@@ -202,8 +206,8 @@ def _centre(x):
     """x minus the mean of its channel; that mean; the biased variance.
 
     The mean is subtracted in two steps: first as well as the dtype of x can hold it, then what that
-    rounding left over. So a batch that sits 100,000 standard deviations away from 0 keeps its digits.
-    Sums are accumulated in float64.
+    rounding left over. So a batch that sits 100,000 standard deviations away from 0 keeps its
+    digits. Sums are accumulated in float64.
     """
     axes, wide = _all_but_channels(x), np.result_type(x, np.float64)
     mean = x.mean(axis=axes, dtype=wide)

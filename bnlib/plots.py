@@ -1,14 +1,19 @@
 """One function per kind of figure: arrays in, matplotlib axes out.
 
-Every figure of the book is drawn here, in one style and with one colour per concept. The functions use
-`matplotlib.figure.Figure` and never pyplot, so nothing is shown by accident and nothing stays open;
-`bnlib.display.show` puts the result on the page.
+Every figure of the book is drawn here, in one style and with one colour per concept. The functions
+use `matplotlib.figure.Figure` and never pyplot, so nothing is shown by accident and nothing stays
+open; `bnlib.display.show` puts the result on the page.
 """
 
+import itertools
+
+import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
-# name: (on light paper, on dark paper). Each pair has a contrast of at least 3:1 with its paper, and the
-# hues stay apart for colour-blind readers. `book/_assets/book.css` repeats them; a test compares the two.
+# name: (on light paper, on dark paper). Each pair has a contrast of at least 3:1 with its paper,
+# and the hues stay apart for colour-blind readers. `book/_assets/book.css` repeats them; a test
+# compares the two.
 PALETTE = {
     "ink": ("#1f2328", "#e6e8eb"),  # text, axes, the default line
     "muted": ("#59636e", "#a3adb8"),  # secondary text, reference lines
@@ -33,11 +38,203 @@ CONCEPTS = {
 
 WIDTH = 5.4  # inches, for every figure: text of 10 points is still legible on a phone
 STYLE = {
-    "svg.fonttype": "none",
     "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": PALETTE["muted"][0],
+    "axes.labelcolor": PALETTE["ink"][0],
+    "axes.titlesize": 10,
+    "axes.titlecolor": PALETTE["ink"][0],
+    "text.color": PALETTE["ink"][0],
+    "xtick.color": PALETTE["muted"][0],
+    "ytick.color": PALETTE["muted"][0],
+    "xtick.labelcolor": PALETTE["ink"][0],
+    "ytick.labelcolor": PALETTE["ink"][0],
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "axes.formatter.use_mathtext": False,
+    "axes.unicode_minus": True,
 }
+LINESTYLES = ("-", "--", ":", "-.")  # a second difference, for readers who do not see the first
 
 
 def colour(name):
-    """The light-paper colour of a concept or of a palette entry."""
+    """The light-paper colour of a concept or of a palette entry.
+
+    Examples
+    --------
+    >>> colour("batch norm") == colour("blue")
+    True
+    """
     return PALETTE[CONCEPTS.get(name, name)][0]
+
+
+def panels(rows=1, columns=1, *, height=2.6, **options):
+    """New axes in the book's style.
+
+    Parameters
+    ----------
+    rows, columns : int
+    height : float
+        Of one row, in inches.
+    **options
+        For `Figure.subplots`, such as `sharex`.
+
+    Returns
+    -------
+    Axes, or ndarray of Axes
+
+    Examples
+    --------
+    >>> panels(2).shape
+    (2,)
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
+        return figure.subplots(rows, columns, **options)
+
+
+def number_line(ax, points, title, low, high, scale="linear"):
+    """Draw points on one line; the last is the one to watch, and larger.
+
+    Parameters
+    ----------
+    ax : Axes
+    points : ndarray of N values
+    title : str
+    low, high : float
+        The ends of the line.
+    scale : {"linear", "log", "symlog"}
+
+    Examples
+    --------
+    >>> ax = panels()
+    >>> number_line(ax, np.array([1.0, 2.0]), "x", 0, 3)
+    >>> len(ax.lines)
+    3
+    """
+    points = np.ravel(points)
+    ax.set(xscale=scale, xlim=(low, high), ylim=(-1, 1), yticks=[])
+    ax.spines["left"].set_visible(False)
+    ax.axhline(0, color=colour("grid"), zorder=0)
+    ax.plot(points[:-1], 0 * points[:-1], "o", color=colour("muted"), markersize=7, alpha=0.8)
+    ax.plot(points[-1:], [0], "o", color=colour("batch norm"), markersize=11)
+    ax.set_title(title, loc="left")
+
+
+def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=None, title=None):
+    """Lines over a common x, one colour and one dash per line.
+
+    Parameters
+    ----------
+    x : ndarray of shape (K,)
+    series : dict of str to ndarray of shape (K,) or (seeds, K)
+        A name that is a concept has that concept's colour. Several seeds are drawn thin, with their
+        mean drawn thick.
+    xlabel, ylabel : str
+        In lower case, with units.
+    xscale, yscale : str
+    ax : Axes, optional
+        Where to draw; new axes if not given.
+    title : str, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = curves(np.arange(3), {"plain": np.zeros((2, 3))}, xlabel="step", ylabel="loss, nats")
+    >>> len(ax.lines)
+    3
+    """
+    ax = panels() if ax is None else ax
+    others = iter(name for name in PALETTE if name not in ("grid", "muted", "ink"))
+    with matplotlib.rc_context(STYLE):
+        for (name, values), dash in zip(series.items(), itertools.cycle(LINESTYLES)):
+            own = colour(name) if name in CONCEPTS else colour(next(others))
+            values = np.atleast_2d(values)
+            if len(values) > 1:
+                ax.plot(x, values.T, color=own, linewidth=0.6, alpha=0.45)
+            ax.plot(x, values.mean(axis=0), color=own, linestyle=dash, label=name)
+        ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
+        if title:
+            ax.set_title(title, loc="left")
+        if len(series) > 1:
+            ax.legend(loc="best", handlelength=2.6)
+    return ax
+
+
+def histogram(values, *, xlabel, bins=40, concept="x", ax=None, title=None):
+    """How often values occur, as shares of all.
+
+    Parameters
+    ----------
+    values : ndarray of any shape
+    xlabel : str
+    bins : int or sequence
+    concept : str
+    ax : Axes, optional
+    title : str, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> histogram(np.arange(10.0), xlabel="value", bins=5).get_ylabel()
+    'share of values'
+    """
+    ax = panels() if ax is None else ax
+    counts, edges = np.histogram(values, bins)
+    with matplotlib.rc_context(STYLE):
+        ax.stairs(counts / counts.sum(), edges, fill=True, color=colour(concept), alpha=0.85)
+        ax.set(xlabel=xlabel, ylabel="share of values")
+        if title:
+            ax.set_title(title, loc="left")
+    return ax
+
+
+def images(rows, *, labels=None, marks=None):
+    """Small grey pictures in rows.
+
+    Parameters
+    ----------
+    rows : dict of str to ndarray of shape (K, H, W)
+        One row of K pictures each, under its name. White is 0 and black the row's largest value; in
+        a row with negative values 0 is middle grey.
+    labels : dict of str to sequence of str, optional
+        A word under each picture of a row.
+    marks : dict of str to sequence of str, optional
+        The colour (concept or palette entry) of those words.
+
+    Returns
+    -------
+    ndarray of Axes of shape (rows, K)
+
+    Examples
+    --------
+    >>> images({"noise": np.eye(3)[None].repeat(4, axis=0)}).shape
+    (1, 4)
+    """
+    columns = max(len(pictures) for pictures in rows.values())
+    size = WIDTH / columns
+    axes = panels(len(rows), columns, height=size + (0.55 if labels else 0.3), squeeze=False)
+    for line, (name, pictures) in zip(axes, rows.items(), strict=True):
+        reach = np.abs(pictures).max() or 1.0
+        white = -reach if pictures.min() < 0 else 0
+        for column, ax in enumerate(line):
+            ax.set_axis_off()
+            if column < len(pictures):
+                ax.imshow(pictures[column], cmap="gray_r", vmin=white, vmax=reach)
+            if labels and column < len(labels.get(name, ())):
+                mark = colour(marks[name][column]) if marks else colour("ink")
+                ax.text(
+                    0.5, -0.06, labels[name][column],
+                    transform=ax.transAxes, ha="center", va="top", color=mark, fontsize=12,
+                )  # fmt: skip
+        line[0].set_title(name, loc="left")
+    return axes

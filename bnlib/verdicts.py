@@ -35,11 +35,9 @@ def shown(claim, checks, when=None):
     when = when or {}
     if not checks or not all(when.values()):
         raise ValueError(f"shown: {claim} needs at least one check, and one per condition")
-    for name, value in checks.items():
-        print(_answer(value), name)
+    lines = [f"{_answer(value)} {name}" for name, value in checks.items()]
     for condition, own_checks in when.items():
-        for name, value in own_checks.items():
-            print(_answer(value), f"{name}  (when {condition})")
+        lines += [f"{_answer(v)} {name}  (when {condition})" for name, v in own_checks.items()]
     met = [condition for condition, own_checks in when.items() if all(own_checks.values())]
     if all(checks.values()):
         verdict = "holds"
@@ -47,7 +45,7 @@ def shown(claim, checks, when=None):
         verdict = "holds when " + ", and when ".join(met)
     else:
         verdict = "does not hold here"
-    print(f"verdict {claim}: {verdict}")
+    print("\n".join([*lines, f"verdict {claim}: {verdict}"]))
     return verdict
 
 

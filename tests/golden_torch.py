@@ -1,7 +1,7 @@
 """Writes golden_torch.json: what PyTorch answers, for machines that do not have it.
 
-Run `python tests/golden_torch.py` where PyTorch is installed; `test_torch.py` compares bnlib with the
-file always, and the file with PyTorch wherever it is at hand.
+Run `python tests/golden_torch.py` where PyTorch is installed; `test_torch.py` compares bnlib with
+the file always, and the file with PyTorch wherever it is at hand.
 """
 
 import json
@@ -28,9 +28,7 @@ def draw(shape, count, dtype, seed):
 def batch_norm_case(shape, dtype, momentum, eps, affine, torch):
     """Two training batches, then one in evaluation; each forward and backward."""
     make = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d}[len(shape)]
-    layer = make(
-        shape[1], eps=eps, momentum=momentum, affine=affine, dtype=getattr(torch, dtype)
-    )
+    layer = make(shape[1], eps=eps, momentum=momentum, affine=affine, dtype=getattr(torch, dtype))
     gamma, beta = draw((shape[1],), 2, dtype, seed=1)
     if affine:
         layer.load_state_dict(
@@ -60,9 +58,7 @@ def network_case(torch):
     for linear, weight in zip(linears, weights, strict=True):
         linear.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(weight[0])})
     a, b, c, d = linears
-    network = torch.nn.Sequential(
-        a, torch.nn.Sigmoid(), b, torch.nn.Tanh(), c, torch.nn.ReLU(), d
-    )
+    network = torch.nn.Sequential(a, torch.nn.Sigmoid(), b, torch.nn.Tanh(), c, torch.nn.ReLU(), d)
     loss = torch.nn.functional.cross_entropy(network(torch.tensor(x)), torch.tensor(labels))
     loss.backward()
     gradients = {f"{name}": p.grad for name, p in network.named_parameters()}

@@ -31,7 +31,8 @@ def exact_x_hat(x, eps):
 def complex_step_gradient(f, x, step=1e-30):
     """Gradient of the real function f at the float64 array x, exact to rounding.
 
-    For analytic f, Im f(x + ih) / h has no subtraction and so no cancellation (Squire and Trapp, 1998).
+    For analytic f, Im f(x + ih) / h has no subtraction and so no cancellation (Squire and Trapp,
+    1998).
     """
     gradient = np.empty(x.shape)
     for index in np.ndindex(x.shape):

@@ -118,7 +118,7 @@ def test_evaluation_is_a_fixed_affine_map():
     before = everything(layer)[0]["buffers"]
     y = layer.forward(X, training=False)
     expected = np.array([1, 2, 3]) * (X - [1, 0, 2]) / np.sqrt(np.array([4, 1, 9]) + 1e-5)
-    np.testing.assert_allclose(y, expected + [0.5, 0, -1], rtol=1e-12)
+    np.testing.assert_allclose(y, expected + np.array([0.5, 0, -1]), rtol=1e-12)
     np.testing.assert_array_equal(layer.forward(X[:1], training=False), y[:1])
     np.testing.assert_equal(layer.buffers, before)
 
@@ -277,11 +277,12 @@ def test_ctrl_c_in_the_middle_of_a_network_leaves_everything_as_it_was(how):
     for layer in network.leaves():
         layer._cache = layer._cache or "something"
     before = everything(network)
+    calls = {
+        "forward": lambda: network.forward(X, training=True),
+        "backward": lambda: network.backward(2 * DY),
+    }
     with pytest.raises(KeyboardInterrupt):
-        if how == "forward":
-            network.forward(X, training=True)
-        else:
-            network.backward(2 * DY)
+        calls[how]()
     assert_unchanged(network, before)
 
 

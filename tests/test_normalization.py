@@ -315,9 +315,7 @@ X = np.ones((4, 3))
 V = np.ones(3)
 CALLS = {
     "batch_norm": lambda **k: batch_norm(**{"x": X, **k}),
-    "batch_norm_inference": lambda **k: batch_norm_inference(
-        **{"x": X, "mean": V, "var": V, **k}
-    ),
+    "batch_norm_inference": lambda **k: batch_norm_inference(**{"x": X, "mean": V, "var": V, **k}),
     "batch_norm_inference_backward": lambda **k: batch_norm_inference_backward(
         **{"dy": X, "x": X, "mean": V, "var": V, **k}
     ),

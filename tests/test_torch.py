@@ -1,6 +1,8 @@
-"""bnlib against PyTorch: against its stored answers always, against itself where it is installed."""
+"""bnlib against PyTorch: its stored answers always, PyTorch itself where it is installed."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,13 +55,38 @@ def test_network_of_every_activation():
         )
 
 
+BOOK = Path(__file__).parent.parent / "book"
+PAGES_WITH_BOXES = [
+    p for p in sorted(BOOK.glob("*.ipynb")) if "import torch" in p.read_text("utf-8")
+]
+
+
+def pytorch_boxes(notebook):
+    """The code of every "In PyTorch" box of a chapter."""
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        for code in re.findall(r"^```python\n(.*?)^```", "".join(cell["source"]), re.M | re.S):
+            if "torch" in code:
+                yield code
+
+
+@pytest.mark.parametrize("notebook", PAGES_WITH_BOXES, ids=lambda path: path.stem)
+def test_the_pages_pytorch_boxes_run(notebook):
+    pytest.importorskip("torch", reason="PyTorch is an oracle", exc_type=ImportError)
+    boxes = list(pytorch_boxes(notebook))
+    assert boxes and all("assert " in code for code in boxes)
+    for code in boxes:
+        exec(compile(code, notebook.name, "exec"), {})
+
+
 def test_state_names_are_pytorch_s():
     step = GOLDEN["batch_norm"]["rows"]["steps"][0]
     assert set(layers.BatchNorm(3).state_dict()) <= set(step)
 
 
 def test_golden_values_are_what_pytorch_says_today():
-    pytest.importorskip("torch", reason="PyTorch is an oracle, not a requirement", exc_type=ImportError)
+    pytest.importorskip(
+        "torch", reason="PyTorch is an oracle, not a requirement", exc_type=ImportError
+    )
     fresh = compute()
 
     def compare(stored, now):
