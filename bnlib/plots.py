@@ -36,14 +36,14 @@ CONCEPTS = {
     "x": "ink",
 }
 
-WIDTH = 5.4  # inches, for every figure: text of 10 points is still legible on a phone
+WIDTH = 4.8  # inches, for every figure: its text is still legible on a phone
 STYLE = {
-    "font.size": 10,
+    "font.size": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": PALETTE["muted"][0],
     "axes.labelcolor": PALETTE["ink"][0],
-    "axes.titlesize": 10,
+    "axes.titlesize": 10.5,
     "axes.titlecolor": PALETTE["ink"][0],
     "text.color": PALETTE["ink"][0],
     "xtick.color": PALETTE["muted"][0],
@@ -53,7 +53,7 @@ STYLE = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
     "legend.frameon": False,
-    "legend.fontsize": 10,
+    "legend.fontsize": 10.5,
     "axes.formatter.use_mathtext": False,
     "axes.unicode_minus": True,
 }

@@ -1,0 +1,154 @@
+"""What the book's pages need beyond Jupyter Book.
+
+- Kernels draw for a page, as inline SVG and HTML (`BNLIB_RENDER=page`); the alt texts of the
+  notebooks' cells are put on these.
+- A change of bnlib, of results or of the environment executes every notebook again.
+- A build that failed is not half remembered: what was wrong is said again until it is mended.
+- The ledger of claims is made from the notebooks just executed, after all of them.
+- Formulas are set by a copy of MathJax inside the site: no page asks another host.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LEDGER = "claims"  # the page that is generated
+LEDGER_MAKER = ROOT / "book" / "_make" / "ledger.py"
+LEDGER_SOURCES = (LEDGER_MAKER, ROOT / "book" / "claims.yml", ROOT / "book" / "_toc.yml")
+
+# What bnlib's display and widgets write, each to be followed by an aria-label.
+NAMELESS = ('class="bn-picture" role="img"', 'class="bn-moving" role="group"')
+
+MATHJAX = "mathjax/tex-mml-chtml.js"  # below the site's _static
+
+logger = logging.getLogger(__name__)
+
+
+# --- execution ---------------------------------------------------------------------------------
+
+
+def digest(*patterns, root=ROOT):
+    """Return a digest of Python's version and of the files that match, names and contents."""
+    found = hashlib.sha256(sys.version.encode())
+    for path in sorted({path for pattern in patterns for path in root.glob(pattern)}):
+        if path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            found.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return found.hexdigest()[:16]
+
+
+def configure(app, config):
+    """Draw for pages, keep one execution cache per state of the code, use our own MathJax."""
+    os.environ["BNLIB_RENDER"] = "page"
+    numbers = digest("bnlib/**/*.py", "results/**/*", "requirements.lock")
+    looks = digest("book/_assets/*", "book/_extensions/*.py")
+    # Each page is read again when either changes, executed again when `numbers` does.
+    config.bnlib_digest = numbers + looks
+    caches = Path(app.outdir).parent / ".jupyter_cache"
+    config.nb_execution_cache_path = str(caches / numbers)
+    config.mathjax_path = MATHJAX
+    for old in caches.glob("*"):
+        if old.name != numbers:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+def forget_failed_build(app, exception):
+    """Read every page again after a build with warnings: else the next one would be silent.
+
+    Sphinx itself forgets only builds that raised; it sets its status after this event.
+    """
+    if app._warncount:
+        Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
+# --- the ledger --------------------------------------------------------------------------------
+
+
+def read_ledger_last(app, env, docnames):
+    """Read the ledger again, after all other pages, whenever any page has changed."""
+    if docnames and LEDGER in env.found_docs:
+        docnames[:] = [name for name in docnames if name != LEDGER] + [LEDGER]
+
+
+def regenerate_ledger(app, docname, source):
+    """Replace the committed ledger by that of the notebooks just executed."""
+    if docname != LEDGER:
+        return
+    for path in LEDGER_SOURCES:
+        app.env.note_dependency(str(path))
+    executed = Path(app.outdir).parent / "jupyter_execute"
+    notebooks = [executed / f"{name}.ipynb" for name in sorted(app.env.found_docs)]
+    specification = importlib.util.spec_from_file_location("ledger", LEDGER_MAKER)
+    ledger = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(ledger)
+    try:
+        source[0] = ledger.page(path for path in notebooks if path.exists())
+    except ledger.LedgerError as error:
+        raise ExtensionError(str(error)) from error
+
+
+# --- what readers hear -------------------------------------------------------------------------
+
+
+def name_figures(app, doctree):
+    """Put the alt text of each cell's metadata on the figures that the cell shows."""
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") != "cell_code":
+            continue
+        alt = cell["cell_metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+        for output in cell.findall(nodes.raw):
+            text = output.astext()
+            if not any(mark in text for mark in NAMELESS):
+                continue
+            if not alt:
+                logger.warning("a figure's cell needs metadata mystnb.image.alt", location=cell)
+            for mark in NAMELESS:
+                text = text.replace(mark, f'{mark} aria-label="{escape(alt)}"')
+            output[:] = [nodes.Text(text)]
+
+
+def mend_references(app, pagename, templatename, context, doctree):
+    """Drop the roles that Sphinx writes around cited works although ARIA does not allow them."""
+    if doctree is not None:
+        body = context["body"].replace('<div role="list" class="citation-list">', "<div>")
+        context["body"] = body.replace(' role="doc-biblioentry"', "")
+
+
+# --- formulas ----------------------------------------------------------------------------------
+
+
+def bring_mathjax(app):
+    """Copy from the installed package the one script and the fonts that pages ask for."""
+    if app.builder.format != "html":
+        return
+    for file in importlib.metadata.files("sphinx-mathjax-offline"):
+        _, found, inside = file.as_posix().partition("static/mathjax/")
+        if found and (f"mathjax/{inside}" == MATHJAX or "/woff-v2/" in inside):
+            target = Path(app.outdir, "_static", "mathjax", inside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), target)
+
+
+def setup(app):
+    """Connect the above to Sphinx."""
+    app.add_config_value("bnlib_digest", "", "env")
+    # A low number comes first: before myst-nb and sphinx.ext.mathjax look at their options.
+    app.connect("config-inited", configure, priority=100)
+    app.connect("builder-inited", bring_mathjax)
+    app.connect("env-before-read-docs", read_ledger_last)
+    app.connect("source-read", regenerate_ledger)
+    app.connect("doctree-read", name_figures)
+    app.connect("html-page-context", mend_references)
+    app.connect("build-finished", forget_failed_build)
+    # Not safe to read in parallel: the ledger must come last.
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
