@@ -32,7 +32,7 @@ CONCEPTS = {
     "plain": "orange",
     "standardized": "green",
     "stored statistics": "purple",
-    "guess": "red",
+    "guess": "ink",
     "x": "ink",
 }
 
@@ -157,7 +157,7 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
             own = colour(name) if name in CONCEPTS else colour(next(others))
             values = np.atleast_2d(values)
             if len(values) > 1:
-                ax.plot(x, values.T, color=own, linewidth=0.6, alpha=0.45)
+                ax.plot(x, values.T, color=own, linewidth=0.8, alpha=0.6)
             ax.plot(x, values.mean(axis=0), color=own, linestyle=dash, label=name)
         ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
         if title:
@@ -222,7 +222,9 @@ def images(rows, *, labels=None, marks=None):
     """
     columns = max(len(pictures) for pictures in rows.values())
     size = WIDTH / columns
-    axes = panels(len(rows), columns, height=size + (0.55 if labels else 0.3), squeeze=False)
+    axes = panels(len(rows), columns, height=size + (0.55 if labels else 0.35), squeeze=False)
+    # The names span several pictures: they are left out of the layout, which gets room for them.
+    axes[0, 0].figure.get_layout_engine().set(h_pad=0.16, w_pad=0.02)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         reach = np.abs(pictures).max() or 1.0
         white = -reach if pictures.min() < 0 else 0
@@ -236,5 +238,8 @@ def images(rows, *, labels=None, marks=None):
                     0.5, -0.06, labels[name][column],
                     transform=ax.transAxes, ha="center", va="top", color=mark, fontsize=12,
                 )  # fmt: skip
-        line[0].set_title(name, loc="left")
+        line[0].text(
+            0, 1.06, name,
+            transform=line[0].transAxes, ha="left", va="bottom", in_layout=False,
+        )  # fmt: skip
     return axes

@@ -254,17 +254,17 @@ def guess_mark(axes, axis):
     top, bottom = round((1 - box.y1) * height, 2), round((1 - box.y0) * height, 2)
     if axis == "x":
         place = [*axes.get_xlim(), left, right]
-        line, label = f"M0 {top}V{bottom}", f'x="4" y="{top + 12:g}"'
+        line, label = f"M0 {top}V{bottom}", f'x="4" y="{top + 9:g}"'
     else:
         place = [*axes.get_ylim(), bottom, top]
         line, label = f"M{left} 0H{right}", f'x="{left + 4:g}" y="-4"'
     data = json.dumps([axis, scale_of(axes, axis), *map(float, place)])
-    red, paper = display.variable("red"), display.variable("paper")
+    ink, paper = display.variable("ink"), display.variable("paper")
     halo = f"paint-order: stroke; stroke: {paper}; stroke-width: 3"
     return (
         f'<g visibility="hidden" data-place="{escape(data)}">'
-        f'<path d="{line}" style="stroke: {red}; stroke-width: 1.5; stroke-dasharray: 5 3"/>'
-        f'<text {label} style="font-size: 10px; fill: {red}; {halo}">your guess</text></g>'
+        f'<path d="{line}" style="stroke: {ink}; stroke-width: 1.5; stroke-dasharray: 5 3"/>'
+        f'<text {label} style="font-size: 10px; fill: {ink}; {halo}">your guess</text></g>'
     )
 
 
@@ -306,7 +306,7 @@ def live_figure(moving):
     """Return a moving figure as a stack of frames that a slider and a play button turn over."""
     import ipywidgets
 
-    wide = {"width": "38rem", "max_width": "100%"}
+    wide = {"width": "34rem", "max_width": "100%"}
     frames = [ipywidgets.HTML(card(svg), layout=wide) for svg in moving.frames()]
     stack = ipywidgets.Stack(frames, selected_index=0)
     options = [(text, index) for index, text in enumerate(moving.texts)]
@@ -341,18 +341,18 @@ def card(svg):
 def mark_guess(axes, axis, value):
     """Draw a guess into axes without moving their limits or their frame."""
     axes.autoscale(False)
-    red = PALETTE["red"][0]
+    ink = PALETTE["ink"][0]
     if axis == "x":
-        axes.axvline(value, color=red, linestyle="--")
+        axes.axvline(value, color=ink, linestyle="--")
         across, _ = axes.transAxes.inverted().transform(axes.transData.transform((value, 1)))
         side, offset = ("right", (-4, -12)) if across > 0.5 else ("left", (4, -12))
         place = {"xy": (value, 1), "xycoords": axes.get_xaxis_transform()}
     else:
-        axes.axhline(value, color=red, linestyle="--")
+        axes.axhline(value, color=ink, linestyle="--")
         side, offset = "left", (4, 4)
         place = {"xy": (0, value), "xycoords": axes.get_yaxis_transform()}
     label = axes.annotate(
-        "your guess", **place, xytext=offset, textcoords="offset points", color=red, ha=side
+        "your guess", **place, xytext=offset, textcoords="offset points", color=ink, ha=side
     )
     label.set_in_layout(False)
 

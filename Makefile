@@ -1,0 +1,41 @@
+# Thin on purpose: the logic is Python in book/_make. Paths stay relative, so that a folder with a
+# space in its name works, and nothing here is newer than make 3.81.
+
+PYTHON =
+python = .venv/bin/python
+
+.PHONY: help environment book test serve notebooks lab lint clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "PYTHON=... chooses the interpreter (3.11 to 3.14), else the newest one found is taken."
+
+# Any Python from 3.6 on can start environment.py, which looks for a supported one itself.
+environment:
+	@for start in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  "$$start" -c 'import sys; sys.exit(sys.version_info < (3, 6))' > /dev/null 2>&1 && \
+	  exec "$$start" book/_make/environment.py $(OPTIONS) "$(PYTHON)"; \
+	done; echo "No Python was found: install Python 3.11, 3.12, 3.13 or 3.14." >&2; exit 1
+
+book: environment ## execute every notebook and build the pages in _build/html
+	@$(python) book/_make/build.py
+
+test: environment ## build the book, then run every test; ends with the count
+	@$(python) book/_make/build.py; built=$$?; $(python) -m pytest && exit $$built
+
+serve: environment ## show the built book on localhost
+	@$(python) book/_make/serve.py
+
+notebooks: environment ## run the notebooks again and store what they print; rewrites the ledger
+	@$(python) book/_make/notebooks.py
+
+lab: environment ## open the notebooks in JupyterLab, to run and to change
+	@$(python) -m jupyterlab book
+
+lint: OPTIONS = --lint
+lint: environment ## check style and types
+	@$(python) -m ruff check && $(python) -m ruff format --check && $(python) -m mypy
+	@$(python) -m ruff format --check --line-length 70 book/*.ipynb
+
+clean: ## remove the built pages and the caches; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
