@@ -345,3 +345,13 @@ def test_every_page_of_the_table_of_contents_is_found():
 def test_the_committed_ledger_is_what_the_notebooks_give():
     committed = ledger.LEDGER.read_text(encoding="utf-8")
     assert committed == ledger.page(sorted(ledger.BOOK.glob("*.ipynb")))
+
+
+# --- the picture of the README --------------------------------------------------------------------
+
+
+def test_the_readme_s_picture_is_what_the_opening_draws():
+    opening = nbformat.read(ROOT / "book" / "intro.ipynb", as_version=4)
+    assert notebooks.README_PICTURE.read_bytes() == notebooks.readme_picture(opening)
+    picture = notebooks.README_PICTURE.relative_to(ROOT).as_posix()
+    assert f"]({picture})" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ Without names it takes all of `book/*.ipynb`. Two runs give the same bytes. It p
 text have changed; if a cell fails, nothing at all is written. The ledger page is renewed last.
 """
 
+import base64
 import concurrent.futures
 import difflib
 import os
@@ -26,6 +27,7 @@ CELL_SECONDS = 300
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
+README_PICTURE = BOOK / "_assets" / "company.png"
 # What editors and kernels write into a cell and no reader needs.
 VOLATILE = ("execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
 
@@ -120,6 +122,12 @@ def replace(path, text):
     beside.replace(path)
 
 
+def readme_picture(notebook):
+    """Return the PNG that the README shows: what the cell `hero` of the opening draws."""
+    (cell,) = (cell for cell in notebook.cells if cell.get("id") == "hero")
+    return base64.b64decode(cell.outputs[0].data["image/png"])
+
+
 def chosen(names):
     """Return the paths of the notebooks with these names (all without any)."""
     if not names:
@@ -146,6 +154,7 @@ def main(names):
         else:
             replace(path, text)
             print(f"{path.name}: written\n{difference(old, text, path.name)}".rstrip())
+    README_PICTURE.write_bytes(readme_picture(nbformat.read(BOOK / "intro.ipynb", as_version=4)))
     return ledger.main([])
 
 
