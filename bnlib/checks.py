@@ -4,7 +4,7 @@ The sentence names the operation, what was expected and what came, for example
 ``batch_norm: gamma must have shape (64,) to match x of shape (32, 64), got (32,)``.
 """
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def positive(operation, name, value):
     """`value` must be a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{operation}: {name} must be a number above 0, got {value!r}")
-    if not 0 < value < np.inf:
+    if not 0 < float(value) < np.inf:
         raise ValueError(f"{operation}: {name} must be a number above 0, got {value!r}")
 
 
@@ -71,3 +71,19 @@ def flag(operation, name, value):
     """`value` must be True or False; 0, 1 and None are too easily something else."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{operation}: {name} must be True or False, got {value!r}")
+
+
+def share(operation, name, value):
+    """`value` must be a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{operation}: {name} must be a number from 0 to 1, got {value!r}")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{operation}: {name} must lie in [0, 1], got {value!r}")
+
+
+def count(operation, name, value):
+    """`value` must be a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{operation}: {name} must be a whole number, got {value!r}")
+    if int(value) < 1:
+        raise ValueError(f"{operation}: {name} must be at least 1, got {value!r}")

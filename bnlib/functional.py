@@ -124,7 +124,9 @@ def sigmoid(x):
     array([0.5, 0. ])
     """
     x = checks.float_array("sigmoid", "x", x)
-    y = 0.5 * (1 + np.tanh(0.5 * x))
+    positive = x.real > 0
+    small = np.exp(np.where(positive, -x, x))  # never above 1, so nothing overflows
+    y = np.where(positive, 1, small) / (1 + small)
     return y, y
 
 

@@ -18,6 +18,9 @@ from bnlib import checks, functional, normalization
 class Layer:
     """Base of all layers.
 
+    The cache holds references, not copies: an input, output or parameter array that is changed in
+    place between forward and backward changes the gradients.
+
     Attributes
     ----------
     params, grads, buffers : dict of str to ndarray
@@ -98,7 +101,12 @@ class Layer:
             if array.dtype.kind not in "fiu":
                 raise TypeError(f"{operation}: {name} must hold real numbers, got {array.dtype}")
             checks.shape(operation, name, array, value.shape, "this layer")
-            loaded[name] = array.astype(value.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                loaded[name] = array.astype(value.dtype)
+            if not np.isfinite(loaded[name]).all() or not np.isfinite(array).all():
+                raise ValueError(f"{operation}: {name} must be finite, got {array}")
+            if name in ("running_var", "num_batches_tracked") and (array < 0).any():
+                raise ValueError(f"{operation}: {name} must not be negative, got {array}")
         self.params, self.buffers = (
             {name: loaded[name] for name in self.params},
             {name: loaded[name] for name in self.buffers},
@@ -264,9 +272,13 @@ class BatchNorm(Layer):
         dtype=np.float64,
     ):
         super().__init__()
+        checks.count("BatchNorm", "num_features", num_features)
         checks.positive("BatchNorm", "eps", eps)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm: momentum must lie in [0, 1] or be None, got {momentum!r}")
+        if momentum is not None:
+            checks.share("BatchNorm", "momentum", momentum)
+        checks.flag("BatchNorm", "affine", affine)
+        checks.flag("BatchNorm", "track_running_stats", track_running_stats)
+        checks.float_array("BatchNorm", "dtype", np.empty(0, dtype))
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         if affine:
             self.params = {
@@ -316,17 +328,18 @@ class BatchNorm(Layer):
         weight = 1 / batches if self.momentum is None else self.momentum
         updated = {"num_batches_tracked": np.array(batches)}
         new = {"running_mean": cache.mean, "running_var": cache.var * (count / (count - 1))}
-        for name, value in new.items():
+        for name, statistic in new.items():
             old = self.buffers[name]
             with np.errstate(over="ignore", invalid="ignore"):
-                value = ((1 - weight) * old + weight * value).astype(old.dtype)
-            if not np.isfinite(value).all():
-                channel = int(np.argmin(np.isfinite(value)))
+                statistic = statistic.astype(old.dtype)
+            finite = np.isfinite(statistic)
+            if not finite.all():
+                channel = int(np.argmin(finite))
                 raise FloatingPointError(
-                    f"BatchNorm: {name} must stay finite, got {value[channel]} from this batch in "
-                    f"channel {channel}; the running averages were left as they were"
+                    f"BatchNorm: {name} must stay finite, got {statistic[channel]} from this batch "
+                    f"in channel {channel}; the running averages were left as they were"
                 )
-            updated[name] = value
+            updated[name] = ((1 - weight) * old + weight * statistic).astype(old.dtype)
         return {name: updated[name] for name in self.buffers}
 
 
@@ -336,6 +349,7 @@ class Sequential(Layer):
     Parameters
     ----------
     *layers : Layer
+        Each may stand in it once.
 
     Examples
     --------
@@ -350,6 +364,9 @@ class Sequential(Layer):
     def __init__(self, *layers):
         super().__init__()
         self.layers = layers
+        # A layer keeps one cache: used twice, it would answer with the wrong gradient.
+        if len({id(leaf) for leaf in self.leaves()}) < len(self.leaves()):
+            raise ValueError("Sequential: each layer may stand in it once, got one twice")
 
     def forward(self, x, *, training):
         """Run all layers; where one raises, all are left as they were."""

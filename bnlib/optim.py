@@ -31,7 +31,12 @@ class SGD:
         leaves = [leaf for leaf in self.network.leaves() if leaf.params]
         if any(not leaf.grads for leaf in leaves):
             raise RuntimeError("SGD.step: call backward first")
-        for leaf in leaves:
-            leaf.params = {
-                name: value - self.lr * leaf.grads[name] for name, value in leaf.params.items()
-            }
+        moved = [self._moved(leaf) for leaf in leaves]  # all, before any is replaced
+        for leaf, params in zip(leaves, moved, strict=True):
+            leaf.params = params
+
+    def _moved(self, leaf):
+        return {
+            name: (value - self.lr * leaf.grads[name]).astype(value.dtype)
+            for name, value in leaf.params.items()
+        }

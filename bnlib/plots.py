@@ -6,6 +6,7 @@ open; `bnlib.display.show` puts the result on the page.
 """
 
 import itertools
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -37,7 +38,7 @@ CONCEPTS = {
 }
 
 WIDTH = 4.8  # inches, for every figure: its text is still legible on a phone
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -151,13 +152,13 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
     3
     """
     ax = panels() if ax is None else ax
-    others = iter(name for name in PALETTE if name not in ("grid", "muted", "ink"))
+    others = itertools.cycle(("ink", "red"))  # no concept has these two
     with matplotlib.rc_context(STYLE):
         for (name, values), dash in zip(series.items(), itertools.cycle(LINESTYLES)):
             own = colour(name) if name in CONCEPTS else colour(next(others))
             values = np.atleast_2d(values)
             if len(values) > 1:
-                ax.plot(x, values.T, color=own, linewidth=0.8, alpha=0.6)
+                ax.plot(x, values.T, color=own, linewidth=0.7, alpha=0.85)
             ax.plot(x, values.mean(axis=0), color=own, linestyle=dash, label=name)
         ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
         if title:

@@ -48,6 +48,7 @@ def test_activations_at_the_ends_and_nan():
     x = np.array([-1e4, 1e4, np.nan])
     np.testing.assert_array_equal(F.sigmoid(x)[0], [0, 1, np.nan])
     np.testing.assert_array_equal(F.relu(x)[0], [0, 1e4, np.nan])
+    np.testing.assert_allclose(F.sigmoid(np.array([-40.0]))[0], np.exp(-40.0), rtol=1e-14)
 
 
 def test_softmax_cross_entropy_by_hand():

@@ -204,6 +204,9 @@ def test_state_dict_is_a_copy_and_round_trips():
         ({"bias": np.ones((3, 1))}, ValueError, "bias must have shape (3,)"),
         ({"running_var": np.ones(3, complex)}, TypeError, "got complex128"),
         ({"num_batches_tracked": np.ones(3)}, ValueError, "must have shape ()"),
+        ({"num_batches_tracked": -5}, ValueError, "num_batches_tracked must not be negative"),
+        ({"running_var": np.array([1, -1.0, 1])}, ValueError, "running_var must not be negative"),
+        ({"running_mean": np.array([1, np.nan, 1])}, ValueError, "running_mean must be finite"),
     ],
 )
 def test_load_state_dict_refuses_and_changes_nothing(change, error, says):
@@ -246,6 +249,7 @@ def bad_batches():
         "infinity": (inf, FloatingPointError, "channel 2"),
         "too large for the average": (1e200 * X, FloatingPointError, "running_var"),
         "one value": (X[:1], ValueError, "more than one value"),
+        "one pixel": (X[:1].reshape(1, 3, 1, 1), ValueError, "more than one value"),
         "empty": (X[:0], ValueError, "must not be empty"),
         "channels": (X[:, :2], ValueError, "BatchNorm: x must have 3 channels"),
         "integers": (X.astype(int), TypeError, "must be an array of float16"),
@@ -319,10 +323,56 @@ def test_eps_must_be_above_zero(eps):
         BatchNorm(3, eps=eps)
 
 
-@pytest.mark.parametrize("momentum", [-0.1, 1.1, np.nan])
-def test_momentum_must_lie_between_0_and_1(momentum):
-    with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\] or be None"):
-        BatchNorm(3, momentum=momentum)
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"momentum": -0.1}, ValueError, "momentum must lie in [0, 1], got -0.1"),
+        ({"momentum": 1.1}, ValueError, "momentum must lie in [0, 1], got 1.1"),
+        ({"momentum": np.nan}, ValueError, "momentum must lie in [0, 1], got nan"),
+        ({"momentum": "a"}, TypeError, "momentum must be a number from 0 to 1, got 'a'"),
+        ({"momentum": True}, TypeError, "momentum must be a number from 0 to 1, got True"),
+        ({"num_features": 0}, ValueError, "num_features must be at least 1, got 0"),
+        ({"num_features": 3.0}, TypeError, "num_features must be a whole number, got 3.0"),
+        ({"num_features": True}, TypeError, "num_features must be a whole number, got True"),
+        ({"affine": "no"}, TypeError, "affine must be True or False, got 'no'"),
+        ({"track_running_stats": 1}, TypeError, "track_running_stats must be True or False"),
+        ({"dtype": int}, TypeError, "dtype must be an array of float16"),
+    ],
+)
+def test_bad_options(options, error, says):
+    with pytest.raises(error) as caught:
+        BatchNorm(**{"num_features": 3, **options})
+    assert says in str(caught.value)
+
+
+def test_a_layer_stands_in_a_network_once():
+    relu = ReLU()
+    with pytest.raises(ValueError, match="each layer may stand in it once"):
+        Sequential(relu, Sequential(Tanh(), relu))
+
+
+def test_a_network_passes_accumulation_on_and_keeps_the_old_arrays():
+    network = mlp([3, 4, 3], rng=np.random.default_rng(0), batch_norm=True)
+    network.forward(X, training=True)
+    network.backward(DY)
+    once = [dict(leaf.grads) for leaf in network.leaves()]
+    values = copy.deepcopy(once)
+    network.backward(DY, accumulate=True)
+    for leaf, old, value in zip(network.leaves(), once, values, strict=True):
+        np.testing.assert_equal(old, value)
+        for name, gradient in leaf.grads.items():
+            np.testing.assert_array_equal(gradient, 2 * value[name])
+
+
+def test_batches_are_counted_in_whole_numbers():
+    layer = BatchNorm(3)
+    layer.forward(X, training=True)
+    assert layer.state_dict()["num_batches_tracked"].dtype == np.int64
+
+
+def test_an_overflow_is_told_with_momentum_0_too():
+    with np.errstate(over="ignore"), pytest.raises(FloatingPointError, match="got inf"):
+        BatchNorm(3, momentum=0.0).forward(1e200 * X, training=True)
 
 
 # mlp

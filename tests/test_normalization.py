@@ -1,5 +1,6 @@
 """Batch norm against oracles that do not share its code."""
 
+import math
 import warnings
 
 import numpy as np
@@ -131,7 +132,8 @@ def test_nan_and_infinity_stay_in_their_channel():
     np.testing.assert_array_equal(dgamma[[0, 3]], clean_dgamma[[0, 3]])
 
 
-def test_a_channel_does_not_see_its_neighbours_to_the_bit():
+def test_two_channels_do_not_see_their_neighbours_to_the_bit():
+    # A single channel is summed by numpy in another order, and equals only to rounding.
     x, gamma, beta, dy = example((50, 6), dtype=np.float32)
     y, cache = batch_norm(x, gamma, beta)
     together = [y, *batch_norm_backward(dy, cache)]
@@ -302,6 +304,28 @@ def test_arguments_are_left_alone():
     batch_norm_inference_backward(dy, x, mean, var, gamma)
     for a, b in zip([*arrays, *cache], [*before, *saved], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_parameter_gradients_of_float32_are_summed_in_float64():
+    x, _, _, _ = example((65_536, 1), dtype=np.float32)
+    dy = (np.random.default_rng(5).normal(size=x.shape) + 100).astype(np.float32)
+    _, cache = batch_norm(x)
+    _, dgamma, dbeta = batch_norm_backward(dy, cache)
+    exact = math.fsum(dy.ravel().astype(float))
+    assert dbeta[0] == pytest.approx(exact, rel=1e-7)
+    exact = math.fsum((dy * cache.x_hat).ravel().astype(float))
+    assert dgamma[0] == pytest.approx(exact, rel=1e-6)
+
+
+def test_the_mean_of_a_far_float32_batch_keeps_its_digits():
+    x = (np.random.default_rng(0).normal(size=(1000, 2)) + 1e5).astype(np.float32)
+    np.testing.assert_allclose(batch_norm(x)[1].mean, x.astype(float).mean(axis=0), rtol=1e-12)
+
+
+def test_unknown_stored_variance_passes_through():
+    x = np.ones((2, 2))
+    y = batch_norm_inference(x, np.zeros(2), np.array([np.nan, 1.0]))
+    assert np.isnan(y[:, 0]).all() and np.isfinite(y[:, 1]).all()
 
 
 def test_y_and_the_cache_share_no_memory():
