@@ -35,7 +35,7 @@ def batch(operation, x):
     x = float_array(operation, "x", x)
     if x.ndim < 2:
         raise ValueError(f"{operation}: x must have shape (N, C, *spatial), got {x.shape}")
-    if x.size == 0 and x.shape[1] > 0:
+    if x.shape[0] == 0 or 0 in x.shape[2:]:
         raise ValueError(f"{operation}: x must not be empty, got shape {x.shape}")
     return x
 

@@ -111,6 +111,12 @@ def test_one_value_per_channel_gives_beta_and_no_gradient(shape):
     np.testing.assert_array_equal(dbeta, dy.ravel())
 
 
+def test_no_channels_are_no_work():
+    y, cache = batch_norm(np.ones((4, 0)))
+    dx, dgamma, dbeta = batch_norm_backward(np.ones((4, 0)), cache)
+    assert y.shape == dx.shape == (4, 0) and dgamma.shape == dbeta.shape == (0,)
+
+
 def test_a_constant_channel_gives_beta():
     x = np.full((4, 2), 1e8)
     np.testing.assert_array_equal(batch_norm(x, None, np.array([2.0, 3.0]))[0], [[2.0, 3.0]] * 4)
@@ -365,6 +371,7 @@ BACKWARDS = ["batch_norm_backward", "batch_norm_inference_backward"]
         (EVERY_FORWARD, "x", np.ones(3), ValueError, "(N, C, *spatial), got (3,)"),
         (EVERY_FORWARD, "x", np.ones((0, 3)), ValueError, "empty, got shape (0, 3)"),
         (EVERY_FORWARD, "x", np.ones((4, 3, 0)), ValueError, "empty, got shape (4, 3, 0)"),
+        (EVERY_FORWARD, "x", np.ones((0, 0)), ValueError, "empty, got shape (0, 0)"),
         (EVERY_FORWARD, "x", np.ones((4, 3), int), TypeError, "x must be an array of float16"),
         (EVERY_FORWARD, "x", np.ones((4, 3), object), TypeError, "got object"),
         (EVERY_FORWARD, "x", np.ones((4, 3), np.complex64), TypeError, "got complex64"),

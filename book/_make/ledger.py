@@ -33,8 +33,9 @@ by an experiment whose rule of decision was written down before it ran.
 - **does not hold here**: in our setting the claim is false, and the chapter says what is true;
 - **not resolved here**: our experiment cannot tell, and the chapter says why.
 
-*Not yet tested* means what it says: no chapter has looked, so nothing is known. A verdict is
-printed by a cell of the chapter named beside it each time the book is built; nobody types it here.
+*Not yet tested* means what it says: a chapter may have had a first look, but nothing is judged.
+A verdict is printed by a cell of the chapter named beside it each time the book is built; nobody
+types it here.
 
 Tested so far: {tested} of {total}.
 """
