@@ -103,14 +103,14 @@ class Layer:
             checks.shape(operation, name, array, value.shape, "this layer")
             with np.errstate(over="ignore", invalid="ignore"):
                 loaded[name] = array.astype(value.dtype)
-            if not np.isfinite(loaded[name]).all() or not np.isfinite(array).all():
-                raise ValueError(f"{operation}: {name} must be finite, got {array}")
-            if name in ("running_var", "num_batches_tracked") and (array < 0).any():
-                raise ValueError(f"{operation}: {name} must not be negative, got {array}")
+        self._check_state(operation, loaded)
         self.params, self.buffers = (
             {name: loaded[name] for name in self.params},
             {name: loaded[name] for name in self.buffers},
         )
+
+    def _check_state(self, operation, state):
+        """Refuse values that no training could have left in this layer."""
 
     def _forward(self, x, training):
         """Return (y, cache, buffers) and change nothing."""
@@ -291,6 +291,14 @@ class BatchNorm(Layer):
                 "running_var": np.ones(num_features, dtype),
                 "num_batches_tracked": np.array(0),
             }
+
+    def _check_state(self, operation, state):
+        for name in self.buffers:
+            value = state[name]
+            if not np.isfinite(value).all():
+                raise ValueError(f"{operation}: {name} must be finite, got {value}")
+            if name != "running_mean" and (value < 0).any():
+                raise ValueError(f"{operation}: {name} must not be negative, got {value}")
 
     def _forward(self, x, training):
         x = checks.batch("BatchNorm", x)

@@ -35,6 +35,8 @@ CONCEPTS = {
     "stored statistics": "purple",
     "guess": "ink",
     "x": "ink",
+    "x̂ in training": "blue",
+    "x̂, stored": "purple",
 }
 
 WIDTH = 4.8  # inches, for every figure: its text is still legible on a phone
@@ -105,6 +107,7 @@ def number_line(ax, points, title, low, high, scale="linear"):
     ax : Axes
     points : ndarray of N values
     title : str
+        An entry of `CONCEPTS`: its colour is that of the last point.
     low, high : float
         The ends of the line.
     scale : {"linear", "log", "symlog"}
@@ -121,11 +124,11 @@ def number_line(ax, points, title, low, high, scale="linear"):
     ax.spines["left"].set_visible(False)
     ax.axhline(0, color=colour("grid"), zorder=0)
     ax.plot(points[:-1], 0 * points[:-1], "o", color=colour("muted"), markersize=7, alpha=0.8)
-    ax.plot(points[-1:], [0], "o", color=colour("batch norm"), markersize=11)
+    ax.plot(points[-1:], [0], "o", color=colour(title), markersize=11)
     ax.set_title(title, loc="left")
 
 
-def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=None, title=None):
+def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=None):
     """Lines over a common x, one colour and one dash per line.
 
     Parameters
@@ -139,7 +142,6 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
     xscale, yscale : str
     ax : Axes, optional
         Where to draw; new axes if not given.
-    title : str, optional
 
     Returns
     -------
@@ -161,14 +163,12 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
                 ax.plot(x, values.T, color=own, linewidth=0.7, alpha=0.85)
             ax.plot(x, values.mean(axis=0), color=own, linestyle=dash, label=name)
         ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
-        if title:
-            ax.set_title(title, loc="left")
         if len(series) > 1:
             ax.legend(loc="best", handlelength=2.6)
     return ax
 
 
-def histogram(values, *, xlabel, bins=40, concept="x", ax=None, title=None):
+def histogram(values, *, xlabel, bins=40, concept="x", ax=None):
     """How often values occur, as shares of all.
 
     Parameters
@@ -178,7 +178,6 @@ def histogram(values, *, xlabel, bins=40, concept="x", ax=None, title=None):
     bins : int or sequence
     concept : str
     ax : Axes, optional
-    title : str, optional
 
     Returns
     -------
@@ -194,8 +193,6 @@ def histogram(values, *, xlabel, bins=40, concept="x", ax=None, title=None):
     with matplotlib.rc_context(STYLE):
         ax.stairs(counts / counts.sum(), edges, fill=True, color=colour(concept), alpha=0.85)
         ax.set(xlabel=xlabel, ylabel="share of values")
-        if title:
-            ax.set_title(title, loc="left")
     return ax
 
 

@@ -220,6 +220,13 @@ def test_load_state_dict_refuses_and_changes_nothing(change, error, says):
         assert_unchanged(network, before)
 
 
+def test_a_diverged_network_can_be_stored_and_loaded():
+    layer = Linear(3, 2, rng=np.random.default_rng(0))
+    state = layer.state_dict() | {"bias": np.array([np.nan, np.inf])}
+    layer.load_state_dict(state)
+    np.testing.assert_equal(layer.state_dict(), state)
+
+
 def test_load_state_dict_refuses_a_missing_name():
     for network in (BatchNorm(3), Sequential(BatchNorm(3))):
         state = network.state_dict()
