@@ -33,7 +33,8 @@ by an experiment whose rule of decision was written down before it ran.
 - **does not hold here**: in our setting the claim is false, and the chapter says what is true;
 - **not resolved here**: our experiment cannot tell, and the chapter says why.
 
-*Not yet tested* means what it says: a chapter may have had a first look, but nothing is judged.
+A *rule* says what is computed to judge the claim; the history of the repository shows that it was
+written before the result. *Not yet tested* means what it says: a chapter may have had a first look, but nothing is judged.
 A verdict is printed by a cell of the chapter named beside it each time the book is built; nobody
 types it here.
 
@@ -111,6 +112,8 @@ def entry(claim, found):
         one_line(claim["en"]),
         f'<span lang="ko">{one_line(claim["ko"])}</span>',
     ]
+    if "rule" in claim:
+        lines.append(f"*Rule.* {one_line(claim['rule'])}")
     if "note" in claim:
         lines.append(f"*Note.* {one_line(claim['note'])}")
     return f"({claim['id'].lower()})=\n" + "\\\n".join(lines) + "\n"
