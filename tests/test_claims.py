@@ -11,7 +11,7 @@ CLAIMS = yaml.safe_load(
 )
 
 REQUIRED = {"id", "post", "kind", "chapter", "en", "ko"}
-OPTIONAL = {"note"}
+OPTIONAL = {"note", "rule"}
 KINDS = {"shown", "measured", "shown and measured"}
 
 # Also the chapters that are still to come: a claim names its chapter before the chapter exists.
