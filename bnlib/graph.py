@@ -131,19 +131,19 @@ def computed(operation, inputs, forward, backward):
 def add(a, b):
     """a + b, of equal shapes: both get the gradient as it is."""
     _same_shape("add", a, b)
-    return computed("+", [a, b], lambda u, v: u + v, lambda dy: [dy, dy])
+    return computed("+", [a, b], np.add, lambda dy: [dy, dy])
 
 
 def sub(a, b):
     """a - b, of equal shapes."""
     _same_shape("sub", a, b)
-    return computed("−", [a, b], lambda u, v: u - v, lambda dy: [dy, -dy])
+    return computed("−", [a, b], np.subtract, lambda dy: [dy, -dy])
 
 
 def mul(a, b):
     """a times b, elementwise, of equal shapes: each gets the gradient times the other."""
     _same_shape("mul", a, b)
-    return computed("×", [a, b], lambda u, v: u * v, lambda dy: [dy * b, dy * a])
+    return computed("×", [a, b], np.multiply, lambda dy: [dy * b, dy * a])
 
 
 def power(a, exponent):
@@ -177,9 +177,7 @@ def matmul(a, b):
     """Multiply matrices."""
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul: shapes must be (n, k) and (k, m), got {a.shape} and {b.shape}")
-    return computed(
-        "@", [a, b], lambda u, v: u @ v, lambda dy: [dy @ transpose(b), transpose(a) @ dy]
-    )
+    return computed("@", [a, b], np.matmul, lambda dy: [dy @ transpose(b), transpose(a) @ dy])
 
 
 def transpose(a):
@@ -244,7 +242,7 @@ def batch_norm(x, gamma, beta, *, eps=1e-5):
     array([-1.225,  0.   ,  1.225])
     """
     axes = (0, *range(2, len(x.shape)))
-    share = gamma.value.size / x.value.size  # one over the number of values per channel
+    share = gamma.value.size / x.value.size  # 1 / values per channel
 
     def everywhere(a):
         return repeat(a, x.shape, axes)

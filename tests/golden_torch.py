@@ -66,11 +66,43 @@ def network_case(torch):
     return {"x": x, "labels": labels, "loss": loss, "state": state, "gradients": gradients}
 
 
+def curvature_case(torch):
+    """Gradient, and Hessian times a direction, of a classifier with batch norm and relu."""
+    x = draw((6, 3), 1, "float64", 6)[0]
+    labels = np.array([0, 3, 1, 1, 2, 0])
+    shapes = {"weight": (3, 5), "gamma": (5,), "beta": (5,), "out": (5, 4)}
+    values = {name: draw(shape, 1, "float64", 7)[0] for name, shape in shapes.items()}
+    directions = {name: draw(shape, 1, "float64", 8)[0] for name, shape in shapes.items()}
+    leaves = {name: torch.tensor(value, requires_grad=True) for name, value in values.items()}
+    hidden = torch.tensor(x) @ leaves["weight"]
+    y = torch.nn.functional.batch_norm(
+        hidden, None, None, leaves["gamma"], leaves["beta"], training=True, eps=1e-3
+    )
+    logits = torch.relu(y) @ leaves["out"]
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
+    gradients = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
+    along = sum(
+        (gradient * torch.tensor(direction)).sum()
+        for gradient, direction in zip(gradients, directions.values(), strict=True)
+    )
+    products = torch.autograd.grad(along, list(leaves.values()))
+    return {
+        "x": x,
+        "labels": labels,
+        "values": values,
+        "directions": directions,
+        "loss": loss,
+        "gradients": dict(zip(leaves, gradients, strict=True)),
+        "products": dict(zip(leaves, products, strict=True)),
+    }
+
+
 def compute():
     import torch
 
     cases = {name: batch_norm_case(*c, torch) for name, c in BATCH_NORM_CASES.items()}
-    return plain({"batch_norm": cases, "network": network_case(torch)})
+    network, curvature = network_case(torch), curvature_case(torch)
+    return plain({"batch_norm": cases, "network": network, "curvature": curvature})
 
 
 def plain(value):

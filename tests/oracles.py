@@ -40,3 +40,27 @@ def complex_step_gradient(f, x, step=1e-30):
         moved[index] += 1j * step
         gradient[index] = f(moved).imag / step
     return gradient
+
+
+def batch_norm_backward_by_matrices(x, gamma, dy, eps):
+    """dx, dgamma, dbeta of batch norm, each channel as one column, step by step in matrices.
+
+    With the all-ones matrix E, the mean is E x / N and the centring matrix C = I - E / N takes it
+    off; backward goes through the transposes.
+    """
+    dx, dgamma, dbeta = np.empty(x.shape), np.empty(x.shape[1]), np.empty(x.shape[1])
+    rows = zip(channel_rows(x), channel_rows(dy), strict=True)
+    for c, (column, upstream) in enumerate(rows):
+        count = len(column)
+        ones = np.ones((count, count))
+        centring = np.eye(count) - ones / count
+        centred = centring @ column
+        inv_std = (centred @ centred / count + eps) ** -0.5
+        dbeta[c] = (ones @ upstream)[0]
+        dgamma[c] = upstream @ centred * inv_std
+        dx_hat = gamma[c] * upstream
+        dinv_std = dx_hat @ centred
+        dvar = -0.5 * inv_std**3 * dinv_std
+        dcentred = inv_std * dx_hat + 2 / count * dvar * centred
+        dx[:, c] = (centring.T @ dcentred).reshape(dx[:, c].shape)
+    return dx, dgamma, dbeta

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from golden_torch import BATCH_NORM_CASES, FILE, compute
 
-from bnlib import functional, layers
+from bnlib import functional, graph, layers
+from bnlib.graph import Node, backward
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 TOLERANCE = {
     "float64": {"rtol": 1e-12, "atol": 1e-12},
     "float32": {"rtol": 2e-5, "atol": 2e-6},  # PyTorch's own rounding
 }
+CURVATURE = {"rtol": 1e-9, "atol": 1e-9}  # two backward passes of different formulas
 
 
 @pytest.mark.parametrize("name", BATCH_NORM_CASES)
@@ -53,6 +55,40 @@ def test_network_of_every_activation():
         np.testing.assert_allclose(
             network.layers[int(position)].grads[name], expected, **TOLERANCE["float64"]
         )
+
+
+@pytest.mark.parametrize("name", [name for name, case in BATCH_NORM_CASES.items() if case[-1]])
+def test_batch_norm_in_the_graph(name):
+    _, dtype, _, eps, _ = BATCH_NORM_CASES[name]
+    case, tolerance = GOLDEN["batch_norm"][name], TOLERANCE[dtype]
+    for step in (step for step in case["steps"] if step["training"]):
+        arrays = (np.array(value, dtype) for value in (step["x"], case["gamma"], case["beta"]))
+        x, gamma, beta = map(Node, arrays)
+        y = graph.batch_norm(x, gamma, beta, eps=eps)
+        np.testing.assert_allclose(y.value, step["y"], **tolerance)
+        at = backward(y, Node(np.array(step["dy"], dtype))).at
+        for node, key in ((x, "dx"), (gamma, "dgamma"), (beta, "dbeta")):
+            np.testing.assert_allclose(at[node].value, step[key], **tolerance)
+
+
+def test_gradients_of_gradients_in_the_graph():
+    case = GOLDEN["curvature"]
+    leaves = {name: Node(value, name=name) for name, value in case["values"].items()}
+    x, labels = Node(case["x"]), Node(np.eye(4)[case["labels"]])
+    hidden = x @ leaves["weight"]
+    y = graph.batch_norm(hidden, leaves["gamma"], leaves["beta"], eps=1e-3)
+    logits = graph.relu(y) @ leaves["out"]
+    scores = graph.log(graph.sum(graph.exp(logits), 1))
+    loss = (graph.sum(scores) - graph.sum(logits * labels)) / len(case["x"])
+    assert loss.value == pytest.approx(case["loss"], rel=1e-12)
+    at = backward(loss).at
+    along = Node(0.0)
+    for name, leaf in leaves.items():
+        np.testing.assert_allclose(at[leaf].value, case["gradients"][name], **CURVATURE)
+        along = along + graph.sum(at[leaf] * Node(case["directions"][name]))
+    again = backward(along).at
+    for name, leaf in leaves.items():
+        np.testing.assert_allclose(again[leaf].value, case["products"][name], **CURVATURE)
 
 
 def pytorch_boxes():
