@@ -4,7 +4,7 @@
 PYTHON =
 python = .venv/bin/python
 
-.PHONY: help environment book test serve notebooks lab lint clean
+.PHONY: help environment book test serve notebooks lab lint mutants clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,5 +37,9 @@ lint: environment ## check style and types
 	@$(python) -m ruff check && $(python) -m ruff format --check && $(python) -m mypy
 	@$(python) -m ruff format --check --line-length 70 book/*.ipynb
 
+mutants: OPTIONS = --mutants
+mutants: environment ## change bnlib in hundreds of places; the tests must notice every one
+	@$(python) tests/mutation.py
+
 clean: ## remove the built pages and the caches; .venv stays
-	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
+	rm -rf _build mutants .pytest_cache .ruff_cache .mypy_cache

@@ -6,6 +6,7 @@ over all its other axes, so a convolutional feature map is normalized per channe
 pixel.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +76,7 @@ def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
     dtype = _working_dtype(x, gamma, beta)
 
     with np.errstate(invalid="ignore", over="ignore"):
-        centred, mean, var = _centre(x.astype(dtype, copy=False))
+        centred, mean, var = _centre(np.asarray(x, dtype))
         inv_std = (1 / np.sqrt(var + eps)).astype(dtype)
         x_hat = centred * _along_channels(inv_std, centred)
         y = _scale_and_shift(x_hat, gamma, beta)
@@ -117,7 +118,7 @@ def batch_norm_backward(dy, cache):
 
     count = _values_per_channel(x_hat)
     with np.errstate(invalid="ignore", over="ignore"):
-        upstream = dy.astype(np.result_type(dy, x_hat), copy=False)
+        upstream = np.asarray(dy, np.result_type(dy, x_hat))
         dgamma, dbeta = _parameter_gradients(upstream, x_hat)
         slope = inv_std if gamma is None else inv_std * gamma
         dx = upstream - x_hat * _along_channels(dgamma / count, upstream)
@@ -195,7 +196,7 @@ def batch_norm_inference_backward(dy, x, mean, var, gamma=None, *, eps=1e-5):
 
     with np.errstate(invalid="ignore", over="ignore"):
         x_hat = _standardize(x, mean, var, eps, gamma)
-        upstream = dy.astype(np.result_type(dy, x_hat), copy=False)
+        upstream = np.asarray(dy, np.result_type(dy, x_hat))
         dgamma, dbeta = _parameter_gradients(upstream, x_hat)
         slope = (1 if gamma is None else gamma) / np.sqrt(var + eps)
         dx = upstream * _along_channels(slope, upstream)
@@ -228,7 +229,7 @@ def _checked_statistics(operation, x, mean, var):
 
 def _standardize(x, mean, var, eps, *params):
     """(x - mean) / sqrt(var + eps) with given statistics, the mean again in two steps."""
-    x = x.astype(_working_dtype(x, *params, *_if_complex(mean, var)), copy=False)
+    x = np.asarray(x, _working_dtype(x, mean, var, *params))
     rounded = mean.astype(x.dtype)
     x_hat = x - _along_channels(rounded, x)
     x_hat -= _along_channels(mean - rounded, x)
@@ -255,25 +256,21 @@ def _all_but_channels(x):
 
 
 def _values_per_channel(x):
-    return x.size // x.shape[1] if x.shape[1] else 0
+    return math.prod(x.shape[:1] + x.shape[2:])
 
 
 def _along_channels(vector, x):
     """A vector of shape (C,), in the dtype of x and shaped to broadcast over its channels."""
-    return vector.astype(x.dtype, copy=False).reshape(-1, *(1,) * (x.ndim - 2))
+    return vector.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))
 
 
-def _if_complex(*arrays):
-    return [a for a in arrays if np.iscomplexobj(a)]
-
-
-def _working_dtype(x, *params):
+def _working_dtype(x, *others):
     """float16 is computed in float32; one complex argument makes the computation complex."""
-    if _if_complex(x, *(p for p in params if p is not None)):
+    if any(np.iscomplexobj(other) for other in others):
         return np.complex128
     return np.promote_types(x.dtype, np.float32)
 
 
 def _restore_dtype(result, like):
     """The caller's dtype; a result that complex parameters made complex stays so."""
-    return result if np.iscomplexobj(result) else result.astype(like.dtype, copy=False)
+    return result if np.iscomplexobj(result) else np.asarray(result, like.dtype)

@@ -63,6 +63,8 @@ def test_default_eps_is_1e_5():
     np.testing.assert_allclose(
         batch_norm_inference(x, np.zeros(1), np.full(1, 1e-6)), x / np.sqrt(1.1e-5), **EXACT
     )
+    dx, _, _ = batch_norm_inference_backward(x, x, np.zeros(1), np.full(1, 1e-6))
+    np.testing.assert_allclose(dx, x / np.sqrt(1.1e-5), **EXACT)
 
 
 def test_convolution_is_normalized_per_channel_not_per_pixel():
@@ -97,6 +99,12 @@ def test_float64_keeps_its_digits_at_a_large_offset():
 @pytest.mark.parametrize("magnitude", [1e-30, 1e-20, 1e20, 1e30])
 def test_float32_at_the_ends_of_its_range(magnitude):
     x = (magnitude * np.random.default_rng(0).normal(size=(50, 2))).astype(np.float32)
+    assert np.abs(batch_norm(x)[0] - exact_x_hat(x, 1e-5)).max() < 2e-6
+
+
+def test_a_sum_may_leave_the_range_of_float32():
+    x = (1e37 * np.random.default_rng(0).normal(10, 1, size=(50, 2))).astype(np.float32)
+    assert x.sum(axis=0, dtype=float).min() > np.finfo(np.float32).max
     assert np.abs(batch_norm(x)[0] - exact_x_hat(x, 1e-5)).max() < 2e-6
 
 
@@ -136,6 +144,35 @@ def test_nan_and_infinity_stay_in_their_channel():
     np.testing.assert_array_equal(y[:, [0, 3]], clean[:, [0, 3]])
     np.testing.assert_array_equal(dx[:, [0, 3]], clean_dx[:, [0, 3]])
     np.testing.assert_array_equal(dgamma[[0, 3]], clean_dgamma[[0, 3]])
+
+
+def all_results(x, gamma, beta, dy, mean, var):
+    """Every array that the four functions return."""
+    y, cache = batch_norm(x, gamma, beta)
+    return [
+        y,
+        *batch_norm_backward(dy, cache),
+        batch_norm_inference(x, mean, var, gamma, beta),
+        *batch_norm_inference_backward(dy, x, mean, var, gamma),
+    ]
+
+
+@pytest.mark.parametrize("spoilt", ["x", "gamma", "beta", "dy", "mean", "var"])
+@pytest.mark.parametrize("by", [np.nan, np.inf, 1e308])  # 1e308 is finite, its sums are not
+def test_a_spoilt_channel_is_silent_and_leaves_its_neighbours_alone(spoilt, by):
+    x, gamma, beta, dy = example((6, 3))
+    arguments = {"x": x, "gamma": gamma, "beta": beta, "dy": dy, "mean": beta, "var": gamma**2}
+    clean = all_results(**arguments)
+    arguments[spoilt] = arguments[spoilt].copy()
+    arguments[spoilt][..., 1] = by
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = all_results(**arguments)
+    changed = 0
+    for a, b in zip(results, clean, strict=True):
+        np.testing.assert_array_equal(a[..., [0, 2]], b[..., [0, 2]])
+        changed += not np.array_equal(a[..., 1], b[..., 1])
+    assert changed
 
 
 def test_two_channels_do_not_see_their_neighbours_to_the_bit():
@@ -226,6 +263,32 @@ def test_inference_without_gamma_and_beta():
     np.testing.assert_allclose(dx, dy / np.array([2.0, 1.0]), **EXACT)
 
 
+def test_narrow_statistics_do_not_cost_the_batch_its_digits():
+    x, _, _, dy = example((4, 2))
+    mean, var = np.zeros(2, np.float32), np.array([3.0, 0.0], np.float32)
+    y = batch_norm_inference(x, mean, var, eps=1.0)
+    np.testing.assert_allclose(y, x / np.array([2.0, 1.0]), **EXACT)
+    dx, dgamma, _ = batch_norm_inference_backward(dy, x, mean, var, eps=1.0)
+    np.testing.assert_allclose(dx, dy / np.array([2.0, 1.0]), **EXACT)
+    np.testing.assert_allclose(dgamma, (dy * y).sum(axis=0), **EXACT)
+
+
+def test_inference_backward_is_linear_in_complex_arguments():
+    # The complex step of a network needs it: its upstream, its gamma are complex, its x is not.
+    x, gamma, beta, dy = example((6, 3))
+    mean, var = beta, gamma**2
+    real = batch_norm_inference_backward(dy, x, mean, var, gamma)
+    whole = batch_norm_inference_backward(dy + 1j * x, x, mean, var, gamma)
+    for total, re, im in zip(
+        whole, real, batch_norm_inference_backward(x, x, mean, var, gamma), strict=True
+    ):
+        np.testing.assert_allclose(total, re + 1j * im, **EXACT)
+    dx, dgamma, dbeta = batch_norm_inference_backward(dy, x, mean, var, gamma * (1 + 2j))
+    np.testing.assert_allclose(dx, real[0] * (1 + 2j), **EXACT)
+    np.testing.assert_allclose(dgamma, real[1], **EXACT)
+    np.testing.assert_allclose(dbeta, real[2], **EXACT)
+
+
 def test_inference_with_the_batch_s_own_statistics_is_training():
     x, gamma, beta, _ = example((9, 3))
     y, cache = batch_norm(x, gamma, beta)
@@ -313,14 +376,15 @@ def test_arguments_are_left_alone():
 
 
 def test_parameter_gradients_of_float32_are_summed_in_float64():
-    x, _, _, _ = example((65_536, 1), dtype=np.float32)
+    # Two columns: numpy adds a single one up in pairs, which hides what float32 would lose.
+    x, _, _, _ = example((65_536, 2), dtype=np.float32)
     dy = (np.random.default_rng(5).normal(size=x.shape) + 100).astype(np.float32)
     _, cache = batch_norm(x)
     _, dgamma, dbeta = batch_norm_backward(dy, cache)
-    exact = math.fsum(dy.ravel().astype(float))
-    assert dbeta[0] == pytest.approx(exact, rel=1e-7)
-    exact = math.fsum((dy * cache.x_hat).ravel().astype(float))
-    assert dgamma[0] == pytest.approx(exact, rel=1e-6)
+    for c in range(2):
+        assert dbeta[c] == pytest.approx(math.fsum(dy[:, c].astype(float)), rel=1e-7)
+        products = (dy * cache.x_hat)[:, c].astype(float)
+        assert dgamma[c] == pytest.approx(math.fsum(products), rel=1e-6)
 
 
 def test_the_mean_of_a_far_float32_batch_keeps_its_digits():
@@ -383,6 +447,7 @@ BACKWARDS = ["batch_norm_backward", "batch_norm_inference_backward"]
         (WITH_STATISTICS, "mean", None, TypeError, "mean must be an array"),
         (WITH_STATISTICS, "var", np.ones(2), ValueError, "var must have shape (3,)"),
         (WITH_STATISTICS, "var", np.array([1, -2.0, 0]), ValueError, "negative, got -2.0"),
+        (WITH_STATISTICS, "var", np.array([1, -1e-9, 0]), ValueError, "negative, got -1e-09"),
         (EVERY_FORWARD, "eps", 0, ValueError, "eps must be a number above 0, got 0"),
         (EVERY_FORWARD, "eps", -1e-5, ValueError, "eps must be a number above 0, got -1e-05"),
         (EVERY_FORWARD, "eps", float("nan"), ValueError, "got nan"),
@@ -390,6 +455,8 @@ BACKWARDS = ["batch_norm_backward", "batch_norm_inference_backward"]
         (EVERY_FORWARD, "eps", "small", TypeError, "got 'small'"),
         (EVERY_FORWARD, "eps", True, TypeError, "got True"),
         (BACKWARDS, "dy", np.ones((3, 4)), ValueError, "dy must have shape (4, 3)"),
+        (BACKWARDS[:1], "dy", np.ones(3), ValueError, "to match y of shape (4, 3), got (3,)"),
+        (BACKWARDS[1:], "dy", np.ones(3), ValueError, "to match x of shape (4, 3), got (3,)"),
         (BACKWARDS, "dy", np.ones((4, 3), int), TypeError, "dy must be an array"),
     ],
 )

@@ -1,6 +1,6 @@
 """Bring `.venv`: everything in `requirements.lock`, checked by hash, and bnlib itself.
 
-    python book/_make/environment.py [--lint] [PYTHON]
+    python book/_make/environment.py [--lint] [--mutants] [PYTHON]
 
 Nothing is done when the environment is current. This file and console.py must run under any Python
 from 3.6 on: whoever has only an old one is told in a sentence what to do.
@@ -22,6 +22,7 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "current.txt"
 LOG = ROOT / ".venv.log"
+EXTRAS = {"--lint", "--mutants"}  # what only some commands need, by its name in pyproject.toml
 
 # version: (3, 12, 1); path: the interpreter itself, never a shim or another environment's link;
 # has_venv: whether it can create an environment (Debian's cannot without a further package).
@@ -215,8 +216,7 @@ def forget_log():
 
 def main(arguments):
     """Bring the environment; return None or the sentence that says what to do."""
-    lint = "--lint" in arguments
-    wishes = [argument for argument in arguments if argument and argument != "--lint"]
+    wishes = [argument for argument in arguments if argument and argument not in EXTRAS]
     stamp = read_stamp()
     try:
         interpreter = choose(wishes[0] if wishes else "", stamp.split("\n")[0], probe)
@@ -225,8 +225,8 @@ def main(arguments):
         forget_log()
         if steps:
             install(interpreter, wanted, steps)
-        if lint:
-            install_bnlib(interpreter.version, "-e", ".[lint]")
+        for extra in sorted(EXTRAS.intersection(arguments)):
+            install_bnlib(interpreter.version, "-e", ".[%s]" % extra[2:])
         forget_log()
     except NoEnvironment as error:
         return str(error)
