@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 # name: (on light paper, on dark paper). Each pair has a contrast of at least 3:1 with its paper,
 # and the hues stay apart for colour-blind readers. `book/_assets/book.css` repeats them; a test
@@ -34,6 +35,7 @@ CONCEPTS = {
     "standardized": "green",
     "stored statistics": "purple",
     "guess": "ink",
+    "gradient": "red",  # what flows backward
     "x": "ink",
     "x̂ in training": "blue",
     "x̂, stored": "purple",
@@ -154,7 +156,7 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
     3
     """
     ax = panels() if ax is None else ax
-    others = itertools.cycle(("ink", "red"))  # no concept has these two
+    others = itertools.cycle(("ink", "red"))  # no arm of a comparison has these two
     with matplotlib.rc_context(STYLE):
         for (name, values), dash in zip(series.items(), itertools.cycle(LINESTYLES)):
             own = colour(name) if name in CONCEPTS else colour(next(others))
@@ -241,3 +243,195 @@ def images(rows, *, labels=None, marks=None):
             transform=line[0].transAxes, ha="left", va="bottom", in_layout=False,
         )  # fmt: skip
     return axes
+
+
+def batch_circle(x_hat, dy, *, ax=None):
+    """A normalized batch of three as a point on a circle, and what is left of a gradient there.
+
+    The picture is the plane of all triples that sum to 0, seen along (1, 1, 1).
+
+    Parameters
+    ----------
+    x_hat : ndarray of 3 values
+        With mean 0.
+    dy : ndarray of 3 values
+        The gradient that arrives; its part along (1, 1, 1) points at the reader and is not drawn.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = batch_circle(np.array([-1.2, 0.0, 1.2]), np.array([1.0, 0.0, 0.0]))
+    >>> ax.get_aspect()
+    1.0
+    """
+    ax = panels(height=WIDTH) if ax is None else ax
+    plane = np.array([[-1, 1, 0], [-1, -1, 2]]) / np.sqrt([[2], [6]])
+    dot, arrow = plane @ np.ravel(x_hat), plane @ np.ravel(dy)
+    radius = np.hypot(*dot)
+    along = dot * (arrow @ dot) / radius**2
+    turn = np.linspace(0, 2 * np.pi, 121)
+    with matplotlib.rc_context(STYLE):
+        ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=colour("muted"), linewidth=1)
+        for number, axis in enumerate(plane.T, 1):  # the directions in which one value grows
+            ax.plot(*zip(0 * axis, 0.8 * axis, strict=True), color=colour("grid"), linewidth=1)
+            ax.text(*1.1 * axis, f"$x_{number}$", color=colour("muted"), ha="center", va="center")
+        ax.plot(*dot, "o", color=colour("x̂ in training"), markersize=10, label="x̂, the batch")
+        _arrow(ax, dot, arrow, "ink", "--", "dy, in this plane")
+        _arrow(ax, dot, along, "muted", ":", "along x̂: dies")
+        _arrow(ax, dot, arrow - along, "gradient", "-", "tangent: survives")
+        # The circle on the left, room for the words on the right.
+        ax.set(xlim=(-3.1, 7.3), ylim=(-3.1, 3.4), aspect="equal", xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        ax.legend(loc="center right", borderaxespad=0, labelspacing=0.8)
+    return ax
+
+
+def _arrow(ax, start, step, concept, dash, label):
+    """A line with a head at its far end; without one if it has no length."""
+    end, own = start + step, colour(concept)
+    ax.plot(*zip(start, end, strict=True), color=own, linestyle=dash, label=label)
+    if np.hypot(*step) > 0.05:
+        head = {"arrowstyle": "-|>", "color": own, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", end, end - 0.01 * step, arrowprops=head)
+
+
+def bars(names, series, *, ylabel, ylim=None, ax=None):
+    """Numbers of both signs side by side, one group of bars per name.
+
+    Parameters
+    ----------
+    names : sequence of K str
+    series : dict of str to ndarray of K values
+        A name that is a concept has that concept's colour.
+    ylabel : str
+    ylim : tuple of two floats, optional
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = bars(["a", "b"], {"dy": np.array([1.0, -1.0])}, ylabel="gradient")
+    >>> len(ax.patches)
+    2
+    """
+    ax = panels() if ax is None else ax
+    others = itertools.cycle(("ink", "red"))
+    places, width = np.arange(len(names)), 0.8 / len(series)
+    with matplotlib.rc_context(STYLE):
+        for number, (name, values) in enumerate(series.items()):
+            own = colour(name) if name in CONCEPTS else colour(next(others))
+            left = places - 0.4 + width * (number + 0.5)
+            ax.bar(left, np.ravel(values), width * 0.9, color=own, label=name)
+        ax.axhline(0, color=colour("muted"), linewidth=1)
+        ax.set(ylabel=ylabel, ylim=ylim)
+        ax.set_xticks(places, names)
+        if len(series) > 1:
+            ax.legend(loc="best", ncols=len(series))
+    return ax
+
+
+def limits(names, values, limit, *, xlabel, within, beyond, xlim):
+    """One dot per name on a logarithmic line, and a limit that divides them.
+
+    Parameters
+    ----------
+    names : sequence of K str
+        From top to bottom.
+    values : ndarray of K positive values
+        Those outside `xlim` are drawn at its ends.
+    limit : float
+    xlabel : str
+    within, beyond : str
+        What it means to lie below the limit (open dots) and above (filled dots).
+    xlim : tuple of two floats
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = limits(["a", "b"], np.array([1e-9, 1.0]), 1e-4, xlabel="error",
+    ...             within="passes", beyond="caught", xlim=(1e-12, 1e3))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['a', 'b']
+    """
+    ax = panels(height=0.9 + 0.27 * len(names))
+    values, rows = np.clip(np.ravel(values), *xlim), np.arange(len(names))
+    with matplotlib.rc_context(STYLE):
+        ax.hlines(rows, *xlim, color=colour("grid"), linewidth=1, zorder=0)
+        ax.axvline(limit, color=colour("ink"), linestyle="--", linewidth=1.2, zorder=1)
+        low = values < limit
+        for chosen, own, fill in ((low, "orange", PAPER[0]), (~low, "blue", colour("blue"))):
+            ax.plot(
+                values[chosen], rows[chosen], "o",
+                color=colour(own), markerfacecolor=fill, markersize=8, clip_on=False,
+            )  # fmt: skip
+        for word, side, shift in ((f"← {within}", "right", -5), (f"{beyond} →", "left", 5)):
+            ax.annotate(
+                word, (limit, 1), (shift, 3), xycoords=ax.get_xaxis_transform(),
+                textcoords="offset points", ha=side, va="bottom",
+            )  # fmt: skip
+        ax.set(xscale="log", xlim=xlim, xlabel=xlabel, ylim=(len(names) - 0.5, -0.5))
+        ax.set_yticks(rows, names)
+        ax.tick_params(axis="y", length=0, pad=9)
+        ax.spines["left"].set_visible(False)
+    _leave_a_margin(ax)
+    return ax
+
+
+def marks(rows, columns, shares):
+    """A table of ticks and crosses: how often a column catches a row.
+
+    Parameters
+    ----------
+    rows, columns : sequence of str
+    shares : ndarray of shape (rows, columns)
+        A tick for 1 (always), a cross for 0 (never), else the share in per cent; all but ticks
+        stand on a tinted cell.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = marks(["zeros"], ["ones", "two", "random"], np.array([[0, 0.15, 1]]))
+    >>> [text.get_text() for text in ax.texts]
+    ['✗', '15%', '✓']
+    """
+    ax = panels(height=1.4 + 0.29 * len(rows))
+    with matplotlib.rc_context(STYLE):
+        for (row, column), share in np.ndenumerate(np.asarray(shares, float)):
+            always = share == 1
+            if not always:
+                corner = (column - 0.46, row - 0.44)
+                tint = {"facecolor": colour("orange"), "alpha": 0.25, "linewidth": 0}
+                ax.add_patch(Rectangle(corner, 0.92, 0.88, **tint))
+            sign = {1.0: "✓", 0.0: "✗"}.get(share)
+            ax.text(
+                column, row, sign or f"{share:.0%}",
+                ha="center", va="center", fontsize=13 if sign else 10,
+                fontweight="normal" if always else "bold",
+                color=colour("muted" if always else "ink"),
+            )  # fmt: skip
+        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+        ax.set_yticks(range(len(rows)), rows)
+        ax.set_xticks(range(len(columns)), columns, rotation=55, ha="left", rotation_mode="anchor")
+        ax.xaxis.tick_top()
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    _leave_a_margin(ax)
+    return ax
+
+
+def _leave_a_margin(ax):
+    """Room at both sides for long row names in a page's font, which may be wider than ours."""
+    ax.figure.get_layout_engine().set(rect=(0.02, 0, 0.96, 1))
