@@ -1,0 +1,24 @@
+"""Checkers for the book's exercises: a wrong answer is told which mistake it is.
+
+>>> def mine(x, gamma, beta, eps):
+...     return gamma * (x - x.mean(axis=0)) / (x.var(axis=0) + eps) + beta
+>>> check_forward(mine)
+Not right yet.
+x - mean is divided by the variance; it is divided by its root, the
+standard deviation. Go back to chapter forward_pass, “Four lines of
+arithmetic”, the line of x_hat.
+
+An exercise is a derivation in named steps (`derivations`), a catalogue of mistakes that replace one
+or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, and for operations of
+the graph `graph_sum_mistakes`, `graph_node_mistakes`), and made-up batches; `forward`, `backward`
+and `graph_nodes` have the batches and the checkers. `examination` asks and answers, `diagnosis`
+finds the mistake, `calling` survives the reader's function, and `pointers` knows where the book
+derives what.
+"""
+
+from bnlib.exercises.answers import Answer
+from bnlib.exercises.backward import check_backward
+from bnlib.exercises.forward import check_forward
+from bnlib.exercises.graph_nodes import check_graph_node
+
+__all__ = ["Answer", "check_backward", "check_forward", "check_graph_node"]

@@ -1,0 +1,34 @@
+"""Where the book derives what: the only place that knows how a page calls its sections."""
+
+FORWARD = "chapter forward_pass"
+GRAPH = "chapter computational_graph"
+BACKWARD = "chapter backward_pass"
+
+LINES = f"{FORWARD}, “Four lines of arithmetic”"
+NODES = f"{BACKWARD}, “Node by node”"
+
+POINTERS = {
+    # the forward pass
+    "batch": LINES,
+    "mean": f"{LINES}, the line of the mean",
+    "var": f"{LINES}, the line of the variance",
+    "x_hat": f"{LINES}, the line of x_hat",
+    "y": f"{LINES}, the line of y",
+    "eps": f"{FORWARD}, “Is the variance exactly one?”",
+    "one_pass": f"{FORWARD}, “Why not in one pass?”",
+    "images": f"{FORWARD}, “Pictures: one mean per channel”",
+    # the backward pass
+    "dy": f"{BACKWARD}, “Three numbers arrive”",
+    "dgamma": f"{NODES}, the line of dgamma",
+    "dbeta": f"{NODES}, the line of dbeta",
+    "dx_hat": f"{NODES}, the line of dx_hat",
+    "dvar": f"{NODES}, the line of dvar",
+    "dmean": f"{NODES}, the line of dmean",
+    "dx": f"{NODES}, where three roads meet at x",
+    "closed_form": f"{BACKWARD}, “From the picture to the formula”",
+    # the graph
+    "operation": f"{GRAPH}, “A formula is a graph”",
+    "chain": f"{GRAPH}, “A formula is a graph”",
+    "repeat_and_sum": f"{GRAPH}, “Sum goes back as Repeat, Repeat as Sum”",
+    "second": f"{GRAPH}, “Gradients have gradients”",
+}
