@@ -16,6 +16,7 @@ METHODS = ("complex step", "finite differences")
 COMPLEX_STEP = 1e-30  # nothing is subtracted, so no step is too small
 LAST_DIGITS = 4  # how far, in units of the last digit, inputs are moved to see what rounding does
 CERTAIN = 10  # a slope is told from 0 if it is more than so many times its own error
+COARSE, COARSELY = 1e-4, 1e-2  # relative step of real differences; how well they must agree
 KINK = 1000  # slopes to the two sides differ by so many times more than those at two steps
 
 
@@ -153,8 +154,9 @@ def check_gradient(
     """Compare claimed gradients with slopes of `f` along random directions.
 
     Every slope is estimated four times, at two step sizes and from both sides of the inputs; how
-    far these lie apart is the reference's own error. Along a random direction no wrong entry can
-    hide, and the largest of several slopes tells how large a gradient is to be expected.
+    far these lie apart is the reference's own error. Along a random direction every entry counts,
+    but an error that is small beside the largest slope, by more than `rtol`, does not show: choose
+    inputs that give all entries gradients of one scale.
 
     Parameters
     ----------
@@ -192,7 +194,8 @@ def check_gradient(
         If the reference is not told from 0 by its own error.
     ValueError
         If the reference cannot serve at these inputs: not finite, or less accurate than the
-        tolerance, as at a kink (a ReLU at 0). Also for shapes and names that do not match.
+        tolerance, as at a kink (a ReLU at 0), or a complex step through an `f` that is not analytic
+        (`np.var` and `abs` are not). Also for shapes and names that do not match.
     TypeError
         For arrays that are not real floats, and for an `f` that drops imaginary parts.
 
@@ -354,9 +357,10 @@ def _compare(place, f, inputs, name, claims, value, unit, options):
         raise ValueError(f"{place}: rtol must be below 1, or zeros would pass, got {rtol:g}")
     h = _step(place, x, options, unit)
 
-    claimed, estimates = [], []
+    claimed, estimates, directions = [], [], []
     for _ in range(options.directions):
         direction = options.rng.normal(size=x.shape)
+        directions.append(direction)
         claimed.append([np.sum(claim * direction, dtype=np.float64) for claim in claims])
         if differences:
             estimates.append(_differences(place, f, inputs, name, direction, h, value))
@@ -364,6 +368,8 @@ def _compare(place, f, inputs, name, claims, value, unit, options):
             nudges = {k: _nudge(v.astype(np.float64), options.rng) for k, v in inputs.items()}
             estimates.append(_complex_steps(place, f, inputs, name, direction, h, nudges))
     slopes, truths = np.array(claimed), np.array(estimates)
+    if not differences:
+        _ask_the_reals(place, f, inputs, name, directions, truths[:, 0])
     size = float(np.abs(truths[:, 0]).max())
     own_error = max(float(np.ptp(truths, axis=1).max()), _rounding(slopes, size))
     _ask(place, truths, size, own_error, rtol)
@@ -388,6 +394,30 @@ def _rounding(slopes, size):
     """
     reach = float(np.abs(slopes).max())
     return float(np.ptp(slopes, axis=1).max()) * (size / reach if reach > size else 1.0)
+
+
+def _ask_the_reals(place, f, inputs, name, directions, slopes):
+    """Make sure that f means the same on complex numbers as on real ones.
+
+    `np.var` of a complex array, `abs`, conjugation and the like are not analytic: a complex step
+    then gives a wrong slope, and nothing about it looks wrong. Coarse differences of real numbers
+    show it, where they agree among themselves.
+    """
+    wide = {key: value.astype(np.float64) for key, value in inputs.items()}
+    value, h = _number(place, f(*_copies(wide))), COARSE * _scale(wide[name])
+    real = np.array([_differences(place, f, wide, name, d, h, value) for d in directions])
+    apart, largest = np.abs(real[:, 0] - slopes), np.abs(real[:, 0]).max()
+    noise = np.ptp(real, axis=1).max() + _unit(wide[name]) * abs(value) / h
+    if CERTAIN * noise >= COARSELY * largest:
+        return  # a kink, rounding, or too coarse a step: they cannot tell
+    worst = np.argmax(apart)
+    if apart[worst] > COARSELY * largest:
+        raise ValueError(
+            f"{place}: f must treat complex numbers like real ones, got a slope of "
+            f"{slopes[worst]:.3g} by complex steps and of {real[worst, 0]:.3g} by real differences "
+            "(abs, real, conj, np.var or np.vdot inside?): write it without them, or choose "
+            f'method="{METHODS[1]}"'
+        )
 
 
 def _ask(place, estimates, size, own_error, rtol):

@@ -170,7 +170,7 @@ def log(a):
 def relu(a):
     """Keep what is above 0; the slope at 0 is taken as 0."""
     above = Node((a.value.real > 0).astype(a.value.dtype))
-    return computed("relu", [a], lambda u: u * (u.real > 0), lambda dy: [dy * above])
+    return computed("relu", [a], lambda u: np.where(u.real <= 0, 0, u), lambda dy: [dy * above])
 
 
 def matmul(a, b):
@@ -262,13 +262,21 @@ class Wire(NamedTuple):
     place: int
 
 
+class _ZeroElsewhere(dict):
+    """Gradients by node; that of a node on which the output does not depend is 0."""
+
+    def __missing__(self, node):
+        return Node(np.zeros_like(node.value))
+
+
 class Gradients(NamedTuple):
     """What flows backward.
 
     Attributes
     ----------
     at : dict of Node to Node
-        The gradient with respect to each node, of the same shape.
+        The gradient with respect to each node, of the same shape; 0 for a node that the output
+        does not depend on.
     along : dict of Wire to Node
         The share that each wire carries; the shares of the wires that leave a node add up.
     """
@@ -309,7 +317,7 @@ def backward(output, upstream=None, *, cut=()):
         upstream = Node(np.ones_like(output.value))
     if upstream.shape != output.shape:
         raise ValueError(f"backward: upstream must have shape {output.shape}, got {upstream.shape}")
-    at, along = {output: upstream}, {}
+    at, along = _ZeroElsewhere({output: upstream}), {}
     for node in reversed(in_order(output)):
         if not node.inputs:
             continue
@@ -375,7 +383,8 @@ def _node(value, like):
         return value
     if np.ndim(value):
         raise TypeError(f"graph: an array must be made a Node first, got {type(value).__name__}")
-    node = Node(np.full(like.shape, value, like.value.dtype), name=f"{value:g}")
+    dtype = np.complex128 if np.iscomplexobj(value) else like.value.dtype
+    node = Node(np.full(like.shape, value, dtype), name=f"{value:g}")
     node.operation = "constant"
     return node
 

@@ -156,7 +156,7 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
     3
     """
     ax = panels() if ax is None else ax
-    others = itertools.cycle(("ink", "red"))  # no arm of a comparison has these two
+    others = itertools.cycle(("ink", "red", "muted"))  # no arm of a comparison has these
     with matplotlib.rc_context(STYLE):
         for (name, values), dash in zip(series.items(), itertools.cycle(LINESTYLES)):
             own = colour(name) if name in CONCEPTS else colour(next(others))
@@ -280,9 +280,9 @@ def batch_circle(x_hat, dy, *, ax=None):
             ax.plot(*zip(0 * axis, 0.8 * axis, strict=True), color=colour("grid"), linewidth=1)
             ax.text(*1.1 * axis, f"$x_{number}$", color=colour("muted"), ha="center", va="center")
         ax.plot(*dot, "o", color=colour("x̂ in training"), markersize=10, label="x̂, the batch")
-        _arrow(ax, dot, arrow, "ink", "--", "dy, in this plane")
-        _arrow(ax, dot, along, "muted", ":", "along x̂: dies")
-        _arrow(ax, dot, arrow - along, "gradient", "-", "tangent: survives")
+        _arrow(ax, dot, arrow, "ink", "--", "dy")
+        _arrow(ax, dot, along, "muted", ":", "dies")
+        _arrow(ax, dot, arrow - along, "gradient", "-", "survives")
         # The circle on the left, room for the words on the right.
         ax.set(xlim=(-3.1, 7.3), ylim=(-3.1, 3.4), aspect="equal", xticks=[], yticks=[])
         ax.spines[:].set_visible(False)

@@ -734,3 +734,26 @@ def test_too_small_and_too_large_are_both_refused(call, says):
     with pytest.raises(ValueError, match=r"^(matmul|repeat|backward|sum): ") as caught:
         call(lambda *shape: Node(np.ones(shape)))
     assert says in str(caught.value)
+
+
+# --- what the output does not depend on, and numbers that are not finite or not real -------------
+
+
+def test_the_gradient_of_what_does_not_matter_is_zero():
+    x, other = Node([1.0, 2.0]), Node([[3.0]], "other")
+    at = backward(graph.sum(x * 5)).at
+    assert at[other].value.tolist() == [[0.0]]
+    assert other not in at, "asking stores nothing"
+    # The slope of a line does not depend on x any more.
+    assert backward(graph.sum(at[x])).at[x].value.tolist() == [0.0, 0.0]
+    assert at[Node(np.float32([1]))].value.dtype == np.float32
+
+
+def test_relu_of_infinity_and_nan():
+    x = Node([-np.inf, np.inf, np.nan])
+    np.testing.assert_array_equal(graph.relu(x).value, [0.0, np.inf, np.nan])
+    assert graph.relu(Node(np.float32([-1, 2]))).value.dtype == np.float32
+
+
+def test_a_complex_number_beside_a_real_node():
+    np.testing.assert_array_equal((Node([1.0, 2.0]) * (2 + 3j)).value, [2 + 3j, 4 + 6j])
