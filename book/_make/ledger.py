@@ -35,8 +35,8 @@ by an experiment whose rule of decision was written down before it ran.
 
 A *rule* says what is computed to judge the claim; the history of the repository shows that it was
 written before the result. *Not yet tested* means what it says: a chapter may have had a first look,
-but nothing is judged. A verdict is printed by a cell of the chapter named beside it each time the book is built; nobody
-types it here.
+but nothing is judged. A verdict is printed by a cell of the chapter named beside it each time the
+book is built; nobody types it here.
 
 Tested so far: {tested} of {total}.
 """
