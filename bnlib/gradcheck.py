@@ -369,7 +369,7 @@ def _compare(place, f, inputs, name, claims, value, unit, options):
             estimates.append(_complex_steps(place, f, inputs, name, direction, h, nudges))
     slopes, truths = np.array(claimed), np.array(estimates)
     if not differences:
-        _ask_the_reals(place, f, inputs, name, directions, truths[:, 0])
+        _ask_the_reals(place, f, inputs, name, directions, truths)
     size = float(np.abs(truths[:, 0]).max())
     own_error = max(float(np.ptp(truths, axis=1).max()), _rounding(slopes, size))
     _ask(place, truths, size, own_error, rtol)
@@ -396,25 +396,32 @@ def _rounding(slopes, size):
     return float(np.ptp(slopes, axis=1).max()) * (size / reach if reach > size else 1.0)
 
 
-def _ask_the_reals(place, f, inputs, name, directions, slopes):
+def _ask_the_reals(place, f, inputs, name, directions, estimates):
     """Make sure that f means the same on complex numbers as on real ones.
 
     `np.var` of a complex array, `abs`, conjugation and the like are not analytic: a complex step
     then gives a wrong slope, and nothing about it looks wrong. Coarse differences of real numbers
     show it, where they agree among themselves.
     """
-    wide = {key: value.astype(np.float64) for key, value in inputs.items()}
-    value, h = _number(place, f(*_copies(wide))), COARSE * _scale(wide[name])
-    real = np.array([_differences(place, f, wide, name, d, h, value) for d in directions])
-    apart, largest = np.abs(real[:, 0] - slopes), np.abs(real[:, 0]).max()
-    noise = np.ptp(real, axis=1).max() + _unit(wide[name]) * abs(value) / h
-    if CERTAIN * noise >= COARSELY * largest:
-        return  # a kink, rounding, or too coarse a step: they cannot tell
+    wide = {key: np.asarray(value, np.float64) for key, value in inputs.items()}
+    h = COARSE * _scale(wide[name])
+    try:
+        with np.errstate(all="ignore"):
+            value = _number(place, f(*_copies(wide)))
+            found = [_differences(place, f, wide, name, d, h, value) for d in directions]
+    except ValueError:
+        return  # too coarse a step leaves the domain of f, of a logarithm say: they cannot tell
+    real, noise = np.mean(found, axis=1), np.ptp(found, axis=1).max()
+    rounding = _unit(wide[name]) * abs(value) / h
+    if CERTAIN * (noise + rounding) >= COARSELY * np.abs(real).max():
+        return  # a kink, rounding, or again too coarse a step
+    slopes, own_error = estimates.mean(axis=1), np.ptp(estimates, axis=1).max()
+    apart = np.abs(real - slopes)
     worst = np.argmax(apart)
-    if apart[worst] > COARSELY * largest:
+    if apart[worst] > max(COARSELY * np.abs(real).max(), CERTAIN * own_error):
         raise ValueError(
             f"{place}: f must treat complex numbers like real ones, got a slope of "
-            f"{slopes[worst]:.3g} by complex steps and of {real[worst, 0]:.3g} by real differences "
+            f"{slopes[worst]:.3g} by complex steps and of {real[worst]:.3g} by real differences "
             "(abs, real, conj, np.var or np.vdot inside?): write it without them, or choose "
             f'method="{METHODS[1]}"'
         )

@@ -284,7 +284,7 @@ def batch_circle(x_hat, dy, *, ax=None):
         _arrow(ax, dot, along, "muted", ":", "dies")
         _arrow(ax, dot, arrow - along, "gradient", "-", "survives")
         # The circle on the left, room for the words on the right.
-        ax.set(xlim=(-3.1, 7.3), ylim=(-3.1, 3.4), aspect="equal", xticks=[], yticks=[])
+        ax.set(xlim=(-3, 5.6), ylim=(-2.7, 3.4), aspect="equal", xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         ax.legend(loc="center right", borderaxespad=0, labelspacing=0.8)
     return ax

@@ -1188,3 +1188,22 @@ def test_real_differences_are_taken_along_the_same_directions_and_in_double_prec
     ]
     assert not real_moves[0].any()
     np.testing.assert_allclose(real_moves[1:], expected, rtol=1e-6)
+
+
+def test_real_differences_that_leave_the_domain_are_no_objection():
+    x = np.array([1e-9, 1.0])
+    check_gradient(lambda x: np.log(x).sum(), {"x": x}, {"x": 1 / x}, rng=rng())
+
+
+def test_real_differences_that_rounding_makes_agree_are_no_objection():
+    # Steps of 1.2 and 2.4 units of the last digit are rounded to 1 and 2: all four estimates are
+    # the same, and all are a sixth too small.
+    large, direction = 1.5 * 2.0**40, rng().normal(size=1)
+    slope = 2.4 * np.spacing(large) / (1e-4 * np.abs(direction))
+
+    def f(x):
+        return (large + slope * (x - 1)).sum()
+
+    found = np.array([f(1 + share * 1e-4 * direction) - large for share in (-1, -0.5, 0.5, 1)])
+    assert np.abs(found / np.spacing(large)).tolist() == [2, 1, 1, 2]
+    check_gradient(f, {"x": np.ones(1)}, {"x": slope}, rng=rng(), directions=1)
