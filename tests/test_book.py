@@ -17,6 +17,8 @@ import yaml
 from ledger import BOOK, chapters
 from nbval.plugin import IPyNbFile, coalesce_streams
 
+from bnlib import exercises
+
 FRONT_MATTER = {"intro", "how_we_measure", "notation", "claims"}  # everything else is a chapter
 GENERATED = {"claims"}
 
@@ -676,6 +678,38 @@ def a_chapter_moves_and_asks(page):
         yield "a chapter has at least one figure that the reader can move (moving_figure)"
     if not re.search(r"\bguess(\(|=)", sources):
         yield "a chapter has at least one guess made before the answer (guess)"
+
+
+# The checkers of bnlib.exercises, called in the last line of a cell.
+CHECKERS = tuple(f"{name}(" for name in exercises.__all__ if name.startswith("check_"))
+
+
+def exercise(answer, *tags):
+    """A made-up cell that calls a checker and shows its answer."""
+    return code("check_backward(mine)", shown(**{"text/plain": answer}), tags=[*tags])
+
+
+@rule(
+    breaks=[
+        made_up(exercise("Right: dx agrees.")),
+        made_up(exercise("Not right yet.\ndx is missing.")),
+        made_up(exercise("Not yet: your function returns nothing.", "hide-cell")),
+        made_up(exercise("Not right yet.\ndx is missing.", "hide-cell")),
+    ],
+    keeps=[
+        made_up(exercise("Not yet: your function returns nothing.")),
+        made_up(exercise("Right: dx agrees.", "hide-cell")),
+    ],
+)
+def stubs_wait_and_solutions_pass(page):
+    for where, cell in cells(page, "code"):
+        if not cell["source"].splitlines()[-1].startswith(CHECKERS):
+            continue
+        answer, folded = "\n".join(texts(cell)), "hide-cell" in tags(cell)
+        if folded and not answer.startswith("Right"):
+            yield f"{where} is a solution that its checker does not pass: {answer.splitlines()[0]}"
+        if not folded and not answer.startswith("Not yet"):
+            yield f"{where} is a stub that should say 'Not yet': {answer.splitlines()[0]}"
 
 
 CLAIM = re.compile(r"\b(?:claims(?:\.md|\.html)?#|\{ref\}`(?:[^`]*<)?|\]\(#?)?([cC]\d\d)\b")
