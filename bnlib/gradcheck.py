@@ -413,7 +413,7 @@ def _ask_the_reals(place, f, inputs, name, directions, estimates):
         return  # too coarse a step leaves the domain of f, of a logarithm say: they cannot tell
     real, noise = np.mean(found, axis=1), np.ptp(found, axis=1).max()
     rounding = _unit(wide[name]) * abs(value) / h
-    if CERTAIN * (noise + rounding) >= COARSELY * np.abs(real).max():
+    if CERTAIN * (noise + rounding) > COARSELY * np.abs(real).max():
         return  # a kink, rounding, or again too coarse a step
     slopes, own_error = estimates.mean(axis=1), np.ptp(estimates, axis=1).max()
     apart = np.abs(real - slopes)
