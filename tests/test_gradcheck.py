@@ -1119,8 +1119,8 @@ def test_a_complex_step_through_a_function_that_is_not_analytic_is_refused(f):
 
 
 def test_what_is_zero_for_all_real_numbers_has_no_slope_by_complex_steps():
+    x = np.array([1.0, 2.0])
     with pytest.raises(ValueError, match="by complex steps and of 0 by real differences"):
-        x = np.array([1.0, 2.0])
         check_gradient(lambda x: (x - x.real).sum(), {"x": x}, {"x": np.ones(2)}, rng=rng())
 
 
