@@ -493,8 +493,9 @@ def _nudge(x, rng):
 def _step(place, x, options, unit):
     if options.method == METHODS[1]:
         return _finite_step(place, x, options.step, unit)
-    checks.positive(place, "step", COMPLEX_STEP if options.step is None else options.step)
-    return COMPLEX_STEP if options.step is None else options.step
+    step = COMPLEX_STEP if options.step is None else options.step
+    checks.positive(place, "step", step)
+    return step
 
 
 def _finite_step(operation, x, step, unit):

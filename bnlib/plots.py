@@ -76,6 +76,12 @@ def colour(name):
     return PALETTE[CONCEPTS.get(name, name)][0]
 
 
+def _colours(names):
+    """Concepts in their own colour, other names in those that no arm of a comparison has."""
+    others = itertools.cycle(("ink", "red", "muted"))
+    return [colour(name if name in CONCEPTS else next(others)) for name in names]
+
+
 def panels(rows=1, columns=1, *, height=2.6, **options):
     """New axes in the book's style.
 
@@ -156,10 +162,9 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
     3
     """
     ax = panels() if ax is None else ax
-    others = itertools.cycle(("ink", "red", "muted"))  # no arm of a comparison has these
     with matplotlib.rc_context(STYLE):
-        for (name, values), dash in zip(series.items(), itertools.cycle(LINESTYLES)):
-            own = colour(name) if name in CONCEPTS else colour(next(others))
+        lines = zip(series.items(), _colours(series), itertools.cycle(LINESTYLES))
+        for (name, values), own, dash in lines:
             values = np.atleast_2d(values)
             if len(values) > 1:
                 ax.plot(x, values.T, color=own, linewidth=0.7, alpha=0.85)
@@ -322,13 +327,11 @@ def bars(names, series, *, ylabel, ylim=None, ax=None):
     2
     """
     ax = panels() if ax is None else ax
-    others = itertools.cycle(("ink", "red"))
     places, width = np.arange(len(names)), 0.8 / len(series)
     with matplotlib.rc_context(STYLE):
-        for number, (name, values) in enumerate(series.items()):
-            own = colour(name) if name in CONCEPTS else colour(next(others))
+        for number, (name, own) in enumerate(zip(series, _colours(series), strict=True)):
             left = places - 0.4 + width * (number + 0.5)
-            ax.bar(left, np.ravel(values), width * 0.9, color=own, label=name)
+            ax.bar(left, np.ravel(series[name]), width * 0.9, color=own, label=name)
         ax.axhline(0, color=colour("muted"), linewidth=1)
         ax.set(ylabel=ylabel, ylim=ylim)
         ax.set_xticks(places, names)

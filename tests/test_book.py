@@ -323,7 +323,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|mnt)\b/?|\b[A
         made_up(code("open('/home/someone/x')")),
         made_up(md("Look into /root/book.")),
         made_up(code("x", printed("/tmp/tmpab12/x.png"))),
-        made_up(code("x", shown(text_plain="'/work/main'"))),
+        made_up(code("x", shown(text_plain="'/work/book'"))),
         made_up(code("x", printed(r"C:\Users\someone"))),
         made_up(code("x", shown(text_html="<a href='/Users/someone'>"))),
     ],

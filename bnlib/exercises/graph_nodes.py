@@ -9,6 +9,7 @@ from bnlib.exercises.diagnosis import follow, same
 from bnlib.exercises.examination import Exercise, examine, failed, objection
 from bnlib.exercises.graph_node_mistakes import INVERSE_ROOT, MATMUL, MUL, SQRT
 from bnlib.exercises.graph_sum_mistakes import MEAN, REPEAT, SUM, VARIANCE
+from bnlib.gradcheck import COMPLEX_STEP
 from bnlib.graph import Node
 
 OPERATIONS = {
@@ -25,7 +26,6 @@ OPERATIONS = {
 # What the letters of the shapes stand for; a square batch finds what numpy refuses elsewhere.
 SIZES = [{"N": 4, "C": 2, "M": 2}, {"N": 5, "C": 3, "M": 4}, {"N": 4, "C": 4, "M": 4}]
 NUDGE = 0.25
-STEP = 1e-30  # of a complex step, which has no cancellation
 
 
 def check_graph_node(f, node="mean", *, twice=False, seed=0):
@@ -229,14 +229,14 @@ def has_gradients_of_gradients(exercise, f, batches, exact):
                 graph.sum(g * Node(w)) for g, w in zip(gradients, along.values(), strict=True)
             ]
             at = graph.backward(sum(products[1:], start=products[0])).at
-            return [at[n].value if n in at else np.zeros(n.shape) for n in (upstream, *nodes)]
+            return [at[node].value for node in (upstream, *nodes)]
 
         reply = ask(run, exercise.arguments(batch))
         if reply.error:
             return failed(reply.error, f, " when the gradient of its gradient was asked for")
-        moved = {name: batch[name] + 1j * STEP * w for name, w in along.items()}
+        moved = {name: batch[name] + 1j * COMPLEX_STEP * w for name, w in along.items()}
         right = follow(exercise.steps, batch | moved)
-        expected = [getattr(right, name).imag / STEP for name in exercise.outputs]
+        expected = [getattr(right, name).imag / COMPLEX_STEP for name in exercise.outputs]
         wrong = [
             n for n, *both in zip(names, reply.value, expected, strict=True) if not same(*both)
         ]
