@@ -1,0 +1,3 @@
+"""Learning rates chosen on development seeds; `python -m bnlib.experiments.tuning` chose them."""
+
+LEARNING_RATES: dict[str, float] = {}

@@ -1,0 +1,134 @@
+"""Choose the learning rate of every arm on development seeds: `python -m bnlib.experiments.tuning`.
+
+For each arm without a rate of its own: a grid of rates in steps of at most a factor of 3.4, five
+development seeds that no result uses, and 200 of the 1,000 training images to validate on; the test
+images are never read. The rate with the best mean validation accuracy wins, the smaller of equals:
+accuracy at the end, or, for the claim about speed (C02), averaged over the epochs. The grid grows
+while the best rate lies at its edge. All scores go to `results/learning_rates.json`, the choices to
+`learning_rates.py` beside this file.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bnlib import datasets
+from bnlib.experiments import forward_pass, signal_propagation, training, training_choices
+from bnlib.experiments.arms import GUESSING, split, train
+
+SEEDS = tuple(range(5))
+STEPS = (1.0, 3.0)  # times powers of five
+VALIDATION = 200
+START = (-4, -3, -2, -1, 0, 1)  # places on the ladder: 0.01 to 3
+TABLES = (
+    signal_propagation.PILES, training.FASTER, training.STABILITY, training_choices.ACTIVATIONS,
+    training_choices.VALUES, training_choices.PLACES, training_choices.OPTIMIZERS,
+    training_choices.GAMMA_AND_BETA, forward_pass.SIGMOIDS, forward_pass.FIVE_LAYERS,
+)  # fmt: skip
+
+
+def rate(place):
+    """The learning rate at a place of the ladder: 0 is 1, 1 is 3, 2 is 10, -1 is 0.3.
+
+    Examples
+    --------
+    >>> [rate(place) for place in (-2, -1, 0, 1, 2)]
+    [0.1, 0.3, 1.0, 3.0, 10.0]
+    """
+    exponent, step = divmod(place, 2)
+    return float(f"{STEPS[step] * 10.0**exponent:g}")
+
+
+def untuned():
+    """Every arm that needs a rate, once, with the score by which it is chosen."""
+    speed = {arm.description for arm in training.FASTER.values()}
+    arms = {a.description: a for table in TABLES for a in table.values() if a.lr is None}
+    return {d: (arm, "area" if d in speed else "end") for d, arm in arms.items()}
+
+
+def validation_data(seed):
+    """The training images of a seed, its last ones in the place of the test images."""
+    data = split(seed, datasets.digits)
+    x, y = data.x_train, data.y_train
+    cut = len(x) - VALIDATION
+    return datasets.Dataset(x[:cut], y[:cut], x[cut:], y[cut:])
+
+
+def scores(arm, score, places, seed):
+    """Validation accuracy at each of some places of the ladder."""
+    arms = {str(place): replace(arm, lr=rate(place)) for place in places}
+    how = "each epoch" if score == "area" else "end"
+    runs = train(arms, seed, validation_data(seed), evaluate=how)
+    if score == "end":
+        return [run.test_accuracy for run in runs.values()]
+    return [area(run.history.test_accuracy, arm.epochs) for run in runs.values()]
+
+
+def area(curve, epochs):
+    """The mean over the epochs; those that a diverged run lacks count as guessing."""
+    return float(np.concatenate([curve, np.full(epochs - len(curve), GUESSING)]).mean())
+
+
+def tune(arms, measure):
+    """For each arm its mean score by place of the ladder, on a grid that holds the best inside.
+
+    Parameters
+    ----------
+    arms : dict
+        As from `untuned`.
+    measure : callable
+        measure(jobs) gives the scores for each of the jobs (arm, score, places, seed).
+
+    Returns
+    -------
+    dict of str to dict of int to float
+    """
+    found: dict = {description: {} for description in arms}
+    wanted = dict.fromkeys(arms, START)
+    while wanted:
+        jobs = [(*arms[name], places, seed) for name, places in wanted.items() for seed in SEEDS]
+        measured = np.array_split(np.array(measure(jobs), dtype=object), len(wanted))
+        for (name, places), by_seed in zip(wanted.items(), measured, strict=True):
+            means = np.mean([list(one) for one in by_seed], axis=0).tolist()
+            found[name] |= dict(zip(places, means, strict=True))
+        best = {name: choice(found[name]) for name in wanted}
+        beside = {n: tuple(p for p in (b - 1, b + 1) if p not in found[n]) for n, b in best.items()}
+        wanted = {name: places for name, places in beside.items() if places}
+    return {name: dict(sorted(by_place.items())) for name, by_place in found.items()}
+
+
+def choice(measured):
+    """The place with the best score, the smaller of equals."""
+    return max(sorted(measured), key=lambda place: measured[place])
+
+
+def in_parallel(jobs):
+    """The scores of all jobs, on all cores."""
+    import joblib
+
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        return joblib.Parallel(n_jobs=-1, verbose=1)(joblib.delayed(scores)(*job) for job in jobs)
+
+
+def write(found):
+    """Store all scores, and the choices as Python."""
+    here = Path(__file__).parent
+    told = {d: {f"{rate(p):g}": round(s, 6) for p, s in m.items()} for d, m in found.items()}
+    text = json.dumps(told, indent=1, sort_keys=True) + "\n"
+    (here.parents[1] / "results" / "learning_rates.json").write_text(text, encoding="utf-8")
+    lines = [f'    "{d}": {rate(choice(found[d]))!r},' for d in sorted(found)]
+    source = here / "learning_rates.py"
+    start = source.read_text(encoding="utf-8").partition("LEARNING_RATES")[0]
+    text = "\n".join([f"{start}LEARNING_RATES: dict[str, float] = {{", *lines, "}", ""])
+    source.write_text(text, encoding="utf-8", newline="\n")
+
+
+def main():
+    """Tune all arms."""
+    write(tune(untuned(), in_parallel))
+
+
+if __name__ == "__main__":
+    main()
