@@ -12,10 +12,19 @@ import numpy as np
 from bnlib import datasets, ensembles, functional, layers, optim, training
 from bnlib.experiments.learning_rates import LEARNING_RATES
 
-ACTIVATIONS = {"relu": layers.ReLU, "sigmoid": layers.Sigmoid, "tanh": layers.Tanh}
 OPTIMIZERS = {"SGD": optim.SGD, "RMSprop": optim.RMSprop, "Adam": optim.Adam}
 GUESSING = 0.1  # the accuracy that a run which diverged is given: ten classes, one guess
 EPS = 1e-5  # added to the variance of an input when it is standardized, as batch norm does
+
+
+class Identity(layers.Activation):
+    """No activation: a network of these is one linear map, however deep."""
+
+    function = staticmethod(lambda x: (x, ()))
+    function_backward = staticmethod(lambda dy, cache: dy)
+
+
+ACTIVATIONS = {"relu": layers.ReLU, "sigmoid": layers.Sigmoid, "identity": Identity}
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Arm:
 
     Attributes
     ----------
-    activation : {"relu", "sigmoid", "tanh"}
+    activation : {"relu", "sigmoid", "identity"}
     depth : int
         Number of hidden layers.
     inputs : {"raw", "standardized"}

@@ -297,7 +297,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="largest_rate", chapter="training", measure=largest_rate, arms=tuple(STANDING),
-        seeds=10,
+        seeds=5,
     ),
     Experiment(
         name="stability", chapter="training", measure=stability, arms=tuple(STABILITY),

@@ -21,6 +21,8 @@ from bnlib.experiments.arms import GUESSING, split, train
 SEEDS = tuple(range(5))
 STEPS = (1.0, 3.0)  # times powers of five
 VALIDATION = 200
+CHOICES = Path(__file__).with_name("learning_rates.py")
+SCORES = Path(__file__).parents[2] / "results" / "learning_rates.json"
 START = (-4, -3, -2, -1, 0, 1)  # places on the ladder: 0.01 to 3
 TABLES = (
     signal_propagation.PILES, training.FASTER, training.STABILITY, training_choices.ACTIVATIONS,
@@ -114,20 +116,28 @@ def in_parallel(jobs):
 
 def write(found):
     """Store all scores, and the choices as Python."""
-    here = Path(__file__).parent
-    told = {d: {f"{rate(p):g}": round(s, 6) for p, s in m.items()} for d, m in found.items()}
-    text = json.dumps(told, indent=1, sort_keys=True) + "\n"
-    (here.parents[1] / "results" / "learning_rates.json").write_text(text, encoding="utf-8")
-    lines = [f'    "{d}": {rate(choice(found[d]))!r},' for d in sorted(found)]
-    source = here / "learning_rates.py"
-    start = source.read_text(encoding="utf-8").partition("LEARNING_RATES")[0]
+    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+    SCORES.write_text(text, encoding="utf-8", newline="\n")
+    lines = [f'    "{name}": {best_rate(found[name])!r},' for name in sorted(found)]
+    start = CHOICES.read_text(encoding="utf-8").partition("LEARNING_RATES")[0]
     text = "\n".join([f"{start}LEARNING_RATES: dict[str, float] = {{", *lines, "}", ""])
-    source.write_text(text, encoding="utf-8", newline="\n")
+    CHOICES.write_text(text, encoding="utf-8", newline="\n")
+
+
+def best_rate(scores):
+    """The rate with the best score, the smaller of equals."""
+    return max(sorted(map(float, scores)), key=lambda one: scores[f"{one:g}"])
 
 
 def main():
-    """Tune all arms."""
-    write(tune(untuned(), in_parallel))
+    """Tune the arms that the file of scores does not have yet."""
+    arms = untuned()
+    known = json.loads(SCORES.read_text(encoding="utf-8")) if SCORES.exists() else {}
+    found = {name: scores for name, scores in known.items() if name in arms}
+    missing = {name: arm for name, arm in arms.items() if name not in found}
+    for name, by_place in tune(missing, in_parallel).items():
+        found[name] = {f"{rate(place):g}": round(mean, 6) for place, mean in by_place.items()}
+    write(found)
 
 
 if __name__ == "__main__":
