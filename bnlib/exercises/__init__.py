@@ -9,16 +9,27 @@ standard deviation. Go back to chapter forward_pass, “Four lines of
 arithmetic”, the line of x_hat.
 
 An exercise is a derivation in named steps (`derivations`), a catalogue of mistakes that replace one
-or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, and for operations of
-the graph `graph_sum_mistakes`, `graph_node_mistakes`), and made-up batches; `forward`, `backward`
-and `graph_nodes` have the batches and the checkers. `examination` asks and answers, `diagnosis`
-finds the mistake, `calling` survives the reader's function, and `pointers` knows where the book
-derives what.
+or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, for operations of the
+graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and made-up batches;
+`forward`, `backward`, `graph_nodes`, `evidence` and `weights` (with a short catalogue of its own)
+have the batches and the checkers. `examination` asks and answers, `diagnosis` finds the mistake,
+`calling` survives the reader's function, and `pointers` knows where the book derives what.
 """
 
 from bnlib.exercises.answers import Answer
 from bnlib.exercises.backward import check_backward
+from bnlib.exercises.evidence import check_contrast, check_interval
 from bnlib.exercises.forward import check_forward
 from bnlib.exercises.graph_nodes import check_graph_node
+from bnlib.exercises.weights import check_rate, check_scale
 
-__all__ = ["Answer", "check_backward", "check_forward", "check_graph_node"]
+__all__ = [
+    "Answer",
+    "check_backward",
+    "check_contrast",
+    "check_forward",
+    "check_graph_node",
+    "check_interval",
+    "check_rate",
+    "check_scale",
+]

@@ -43,7 +43,8 @@ class Answer:
 
 def answer(right, paragraphs, mistakes=()):
     """An answer whose paragraphs are wrapped; lines that begin with a blank stay as they are."""
-    lines = [p if p.startswith(" ") else textwrap.fill(p, COLUMNS) for p in paragraphs]
+    fill = textwrap.TextWrapper(COLUMNS, break_on_hyphens=False).fill
+    lines = [p if p.startswith(" ") else fill(p) for p in paragraphs]
     return Answer(right, "\n".join(lines), tuple(mistakes))
 
 

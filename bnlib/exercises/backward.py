@@ -94,4 +94,14 @@ def _shown(batch):
 def exercise(images):
     """The exercise for rows or for images."""
     mistakes = tuple(m for m in MISTAKES if images or not m.images_only)
-    return Exercise(BACKWARD, OUTPUTS, mistakes, _arguments, _run, _unpack, _shown, (keeps_dtype,))
+    return Exercise(
+        BACKWARD,
+        OUTPUTS,
+        mistakes,
+        _arguments,
+        _run,
+        _unpack,
+        _shown,
+        (keeps_dtype,),
+        optional=OUTPUTS[1:],
+    )

@@ -133,6 +133,15 @@ def as_array(name, value):
     return np.asarray(value)
 
 
+def as_number(name, value):
+    """Return an output that is one real number, as an array without axes, or raise Unfit."""
+    if not isinstance(value, int | float | np.generic | np.ndarray):
+        raise Unfit(f"{name} must be a number; yours is {a(value)}.")
+    if np.ndim(value):
+        raise Unfit(f"{name} must be one number; yours is an array of shape {np.shape(value)}.")
+    return as_array(name, np.asarray(value))
+
+
 def is_missing(value):
     """Whether a value is None or the dots of a stub."""
     return value is None or value is ...

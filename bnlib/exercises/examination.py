@@ -15,6 +15,16 @@ SINGLE = 1e-3  # what small batches of float32 keep in any order of computing
 COUNTS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six"}
 
 
+def by_shape(given):
+    """Call a batch by the shape of its first array."""
+    return f"on a batch of shape {np.shape(next(iter(given.values())))}"
+
+
+def by_value(given):
+    """Call a batch that consists of numbers by these."""
+    return f"for {listed([f'{name} = {value:g}' for name, value in given.items()])}"
+
+
 class Exercise(NamedTuple):
     """What a checker must know about what the reader writes.
 
@@ -36,6 +46,12 @@ class Exercise(NamedTuple):
     probes : tuple of callable
         Further questions to an answer whose numbers are right, each (exercise, f, batches, exact)
         to None or an `Answer`.
+    optional : tuple of str
+        Outputs that may be left for later.
+    called : callable
+        What is shown of a batch to the words by which it is called.
+    nouns : tuple of str
+        What is called a batch here, one and several.
     """
 
     steps: dict[str, Formula]
@@ -46,6 +62,9 @@ class Exercise(NamedTuple):
     unpack: Callable[[Any], dict]
     shown: Callable[[dict], dict]
     probes: tuple[Callable, ...] = ()
+    optional: tuple[str, ...] = ()
+    called: Callable[[dict], str] = by_shape
+    nouns: tuple[str, str] = ("batch", "batches")
 
 
 class Found(NamedTuple):
@@ -98,11 +117,13 @@ def _judge(exercise, f, batches, found):
     if all(one.error for one in found):
         return failed(found[0].error, f)
     written = [n for n in exercise.outputs if any(n in one.outputs for one in found)]
-    if exercise.outputs[0] not in written:
-        missing = (
-            f"{exercise.outputs[0]} is missing" if written else "your function returns nothing"
+    missing = [n for n in exercise.outputs if n not in (*written, *exercise.optional)]
+    if missing:
+        return unwritten(
+            f"{listed(missing)} {verb(missing, 'is', 'are')} missing"
+            if written
+            else "your function returns nothing"
         )
-        return unwritten(missing)
     right = [follow(exercise.steps, batch) for batch in batches]
     compared = {
         name: Comparison(
@@ -155,7 +176,7 @@ def praise(exercise, f, batches, found, compared):
     names = list(compared)
     lines = [
         f"Right: {listed(names)} {verb(names, 'agrees', 'agree')} with the derivation on "
-        f"all {len(batches)} made-up batches."
+        f"all {len(batches)} made-up {exercise.nouns[1]}."
     ]
     if not exact:
         lines.append(
@@ -280,11 +301,11 @@ def in_words(mistake, wrong, reasons):
 
 def where_it_stopped(exercise, f, batches, found):
     """Say on which shape the function raised, and on which it did not."""
-    sizes = [shape_of(exercise, batch) for batch in batches]
+    places = [called(exercise, batch) for batch in batches]
     number = next(i for i, one in enumerate(found) if one.error)
     other = next(i for i, one in enumerate(found) if not one.error)
-    sentence = stopped(found[number].error, f, f" on a batch of shape {sizes[number]}")
-    return f"{sentence} On a batch of shape {sizes[other]} it ran."
+    sentence = stopped(found[number].error, f, f" {places[number]}")
+    return f"{sentence} {places[other][0].upper()}{places[other][1:]} it ran."
 
 
 def same_but_for_shape(both):
@@ -307,7 +328,7 @@ def unexplained(exercise, batches, name, both):
         for i, (got, expected) in enumerate(zip(*both, strict=True))
         if not same(got, expected)
     )
-    batch = f"on a batch of shape {shape_of(exercise, batches[number])}"
+    batch = called(exercise, batches[number])
     if got is None:
         return f"{name} is missing {batch}."
     if got.shape != expected.shape:
@@ -321,21 +342,23 @@ def unexplained(exercise, batches, name, both):
     right, yours = expected[tuple(index)], got[tuple(index)]
     factor = yours / right if right else np.nan
     times = f" Every number is {number_text(factor)} times the right one there."
+    constant = expected.ndim and same(got, factor * expected)
     return (
         f"{name} is wrong in a way that I have no name for. The first number that differs {batch} "
         f"is {place}: {number_text(right, size)} is right, yours is {number_text(yours, size)}."
-        f"{times if same(got, factor * expected) else ''}"
+        f"{times if constant else ''}"
     )
 
 
 def shown(exercise, batch):
-    """The batch as lines that can be pasted into a cell, if it is small."""
+    """The batch as lines that can be pasted into a cell, if it is small, and no mere numbers."""
     values = exercise.shown(batch)
-    if max(np.size(value) for value in values.values()) > SMALL:
+    if not 1 < max(np.size(value) for value in values.values()) <= SMALL:
         return []
-    return ["The first batch was:", *(table(name, value) for name, value in values.items())]
+    lines = [table(name, value) for name, value in values.items()]
+    return [f"The first {exercise.nouns[0]} was:", *lines]
 
 
-def shape_of(exercise, batch):
-    """The shape by which a batch is called."""
-    return np.shape(next(iter(exercise.shown(batch).values())))
+def called(exercise, batch):
+    """The words by which a batch is called."""
+    return exercise.called(exercise.shown(batch))

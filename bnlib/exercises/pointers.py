@@ -3,8 +3,10 @@
 FORWARD = "chapter forward_pass"
 GRAPH = "chapter computational_graph"
 BACKWARD = "chapter backward_pass"
+EVIDENCE = "chapter how_we_measure"
 
 LINES = f"{FORWARD}, “Four lines of arithmetic”"
+INTERVAL = f"{EVIDENCE}, “An interval”"
 NODES = f"{BACKWARD}, “Node by node”"
 
 POINTERS = {
@@ -31,4 +33,12 @@ POINTERS = {
     "chain": f"{GRAPH}, “A formula is a graph”",
     "repeat_and_sum": f"{GRAPH}, “Sum goes back as Repeat, Repeat as Sum”",
     "second": f"{GRAPH}, “Gradients have gradients”",
+    # evidence
+    "paired": f"{EVIDENCE}, “Pairs”",
+    "interval": INTERVAL,
+    "contrast": INTERVAL,
+    "rival": f"{EVIDENCE}, “The third arm”",
+    # weights
+    "scale": "chapter signal_propagation, “Where the square root comes from”",
+    "rate": "chapter scale_invariance, “Weights without a length”",
 }
