@@ -1,11 +1,16 @@
 """The supporting cast, in the shape of batch norm: a forward that gives (y, cache), a backward.
 
 Every cache is what its backward needs and nothing else. No function changes its arguments.
+`conv2d` and `max_pool2d` stand in `bnlib.convolution` and can be imported from here.
 """
 
 import numpy as np
 
 from bnlib import checks
+from bnlib.convolution import conv2d as conv2d
+from bnlib.convolution import conv2d_backward as conv2d_backward
+from bnlib.convolution import max_pool2d as max_pool2d
+from bnlib.convolution import max_pool2d_backward as max_pool2d_backward
 
 
 def linear(x, weight, bias=None):
@@ -171,6 +176,51 @@ def tanh_backward(dy, cache):
     array([1.])
     """
     return _upstream("tanh_backward", dy, cache.shape) * (1 - cache * cache)
+
+
+def dropout(x, rate, rng):
+    """Silence numbers at random and scale up those that are left, so that the mean stays.
+
+    For training only: at test time nothing is done. Dividing by 1 - rate already here is what is
+    called inverted dropout. Srivastava et al. (2014).
+
+    Parameters
+    ----------
+    x : ndarray of any shape
+    rate : float in [0, 1]
+        Probability of being silenced, for each number by itself.
+    rng : numpy.random.Generator
+        Draws one number per number of x, whatever the rate and the dtype.
+
+    Returns
+    -------
+    y : ndarray
+        Shape and dtype of x.
+    cache : ndarray
+        The mask: 0, or 1 / (1 - rate).
+
+    Examples
+    --------
+    >>> y, mask = dropout(np.ones(8), 0.5, np.random.default_rng(0))
+    >>> y
+    array([2., 0., 0., 0., 2., 2., 2., 2.])
+    """
+    x = checks.float_array("dropout", "x", x)
+    checks.share("dropout", "rate", rate)
+    kept = rng.random(x.shape) >= rate
+    mask = (kept / (1 - rate) if rate < 1 else kept).astype(x.real.dtype)
+    return x * mask, mask
+
+
+def dropout_backward(dy, cache):
+    """Gradient of `dropout`: dy times the same mask.
+
+    Examples
+    --------
+    >>> dropout_backward(np.array([3.0, 3.0]), np.array([0.0, 2.0]))
+    array([0., 6.])
+    """
+    return _upstream("dropout_backward", dy, cache.shape) * cache
 
 
 def softmax_cross_entropy(logits, labels):

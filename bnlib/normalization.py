@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bnlib import checks
+from bnlib.relatives import layer_norm as layer_norm
+from bnlib.relatives import layer_norm_backward as layer_norm_backward
 
 
 class BatchNormCache(NamedTuple):

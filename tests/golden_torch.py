@@ -19,6 +19,13 @@ BATCH_NORM_CASES = {
     "cumulative average": ((5, 2), "float64", None, 1e-5, True),
     "a batch of two": ((2, 2), "float64", 0.1, 1e-5, True),
 }
+LAYER_NORM_CASES = {
+    # name: (shape, shape of what is normalized together, dtype, eps, affine)
+    "rows": ((4, 5), (5,), "float64", 1e-5, True),
+    "rows of float32": ((4, 5), (5,), "float32", 1e-5, True),
+    "pictures": ((3, 2, 2, 3), (2, 2, 3), "float64", 1e-3, True),
+    "sequences": ((2, 3, 4), (4,), "float64", 1e-5, False),
+}
 
 
 def draw(shape, count, dtype, seed):
@@ -47,6 +54,24 @@ def batch_norm_case(shape, dtype, momentum, eps, affine, torch):
         if affine:
             step |= {"dgamma": layer.weight.grad, "dbeta": layer.bias.grad}
         case["steps"].append(step)
+    return case
+
+
+def layer_norm_case(shape, features, dtype, eps, affine, torch):
+    """One batch forward and backward."""
+    layer = torch.nn.LayerNorm(
+        features, eps=eps, elementwise_affine=affine, dtype=getattr(torch, dtype)
+    )
+    gamma, beta = draw(features, 2, dtype, seed=1)
+    if affine:
+        layer.load_state_dict({"weight": torch.tensor(gamma), "bias": torch.tensor(beta)})
+    x, dy = draw(shape, 2, dtype, seed=9)
+    leaf = torch.tensor(x, requires_grad=True)
+    y = layer(leaf)
+    y.backward(torch.tensor(dy))
+    case = {"gamma": gamma, "beta": beta, "x": x, "dy": dy, "y": y, "dx": leaf.grad}
+    if affine:
+        case |= {"dgamma": layer.weight.grad, "dbeta": layer.bias.grad}
     return case
 
 
@@ -101,8 +126,10 @@ def compute():
     import torch
 
     cases = {name: batch_norm_case(*c, torch) for name, c in BATCH_NORM_CASES.items()}
+    layer_norms = {name: layer_norm_case(*c, torch) for name, c in LAYER_NORM_CASES.items()}
     network, curvature = network_case(torch), curvature_case(torch)
-    return plain({"batch_norm": cases, "network": network, "curvature": curvature})
+    answers = {"batch_norm": cases, "network": network, "curvature": curvature}
+    return plain({**answers, "layer_norm": layer_norms})
 
 
 def plain(value):

@@ -74,12 +74,40 @@ def test_softmax_cross_entropy_backward_is_the_complex_step_derivative():
     np.testing.assert_allclose(F.softmax_cross_entropy_backward(cache), exact, atol=1e-14)
 
 
+def test_dropout_silences_a_share_and_keeps_the_mean():
+    ones = np.ones(100_000)
+    y, _ = F.dropout(ones, 0.3, np.random.default_rng(0))
+    np.testing.assert_allclose(np.unique(y), [0, 1 / 0.7], rtol=1e-15)
+    # Four standard deviations of a share of 0.3 among 100,000.
+    assert np.mean(y == 0) == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 1e5))
+
+
+def test_dropout_backward_goes_through_the_same_mask():
+    y, mask = F.dropout(X, 0.5, np.random.default_rng(0))
+    assert 0 < (y == 0).sum() < y.size
+    exact = complex_step_gradient(
+        lambda v: (X[::-1] * F.dropout(v, 0.5, np.random.default_rng(0))[0]).sum(), X
+    )
+    np.testing.assert_allclose(F.dropout_backward(X[::-1], mask), exact, rtol=1e-15)
+
+
+def test_dropout_at_its_ends_and_in_other_dtypes():
+    np.testing.assert_array_equal(F.dropout(X, 0.0, np.random.default_rng(0))[0], X)
+    np.testing.assert_array_equal(F.dropout(X, 1.0, np.random.default_rng(0))[0], 0 * X)
+    wide, _ = F.dropout(X, 0.5, np.random.default_rng(0))
+    for dtype in (np.float16, np.float32):
+        y, mask = F.dropout(X.astype(dtype), 0.5, np.random.default_rng(0))
+        assert y.dtype == mask.dtype == F.dropout_backward(y, mask).dtype == dtype
+        np.testing.assert_array_equal(y == 0, wide == 0)
+
+
 def test_arguments_are_left_alone():
     arrays = [X, W, B, DY, LABELS]
     before = [a.copy() for a in arrays]
     F.linear_backward(DY, F.linear(X, W, B)[1])
     for name in ("relu", "sigmoid", "tanh"):
         getattr(F, name + "_backward")(X, getattr(F, name)(X)[1])
+    F.dropout_backward(X, F.dropout(X, 0.5, np.random.default_rng(0))[1])
     F.softmax_cross_entropy_backward(F.softmax_cross_entropy(X, LABELS)[1])
     for a, b in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -101,6 +129,10 @@ def test_arguments_are_left_alone():
         (lambda: F.relu_backward(DY, X), ValueError, "relu_backward: dy must have shape (5, 3)"),
         (lambda: F.sigmoid_backward(DY, X), ValueError, "sigmoid_backward: dy must have shape"),
         (lambda: F.tanh_backward(DY, X), ValueError, "tanh_backward: dy must have shape"),
+        (lambda: F.dropout([1, 2], 0.5, rng), TypeError, "dropout: x must be an array of"),
+        (lambda: F.dropout(X, 1.5, rng), ValueError, "dropout: rate must lie in [0, 1], got 1.5"),
+        (lambda: F.dropout(X, "half", rng), TypeError, "dropout: rate must be a number"),
+        (lambda: F.dropout_backward(DY, X), ValueError, "dropout_backward: dy must have shape"),
         (lambda: F.softmax_cross_entropy(X[0], LABELS), ValueError, "logits must have shape (N,"),
         (lambda: F.softmax_cross_entropy(X[:0], LABELS[:0]), ValueError, "got (0, 3)"),
         (lambda: F.softmax_cross_entropy(X, LABELS[:2]), ValueError, "labels must have shape (5,)"),

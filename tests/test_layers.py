@@ -1,16 +1,35 @@
 """Layers: state, modes, and that a call that raises has done nothing."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
 from oracles import complex_step_gradient
 
-from bnlib import normalization
-from bnlib.layers import BatchNorm, Layer, Linear, ReLU, Sequential, Sigmoid, Tanh, mlp
+from bnlib import functional, normalization
+from bnlib.layers import (
+    BatchNorm,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    convnet,
+    mlp,
+)
 
 rng = np.random.default_rng(0)
 X, DY = rng.normal(1, 2, size=(6, 3)), rng.normal(size=(6, 3))
+PICTURES = rng.normal(size=(4, 2, 5, 6))
 
 
 def everything(layer):
@@ -34,6 +53,20 @@ def test_linear_draws_its_weights_with_the_standard_deviation_asked_for():
     np.testing.assert_allclose(small.params["weight"], he.params["weight"] * 1e-2, rtol=1e-12)
     np.testing.assert_array_equal(he.params["bias"], np.zeros(300))
     assert Linear(2, 2, rng=rng, dtype=np.float32).params["weight"].dtype == np.float32
+
+
+def test_the_rules_of_he_and_of_glorot():
+    def spread(layer, *sizes, scale):
+        return layer(*sizes, rng=np.random.default_rng(0), scale=scale).params["weight"].std()
+
+    assert spread(Linear, 200, 600, scale="glorot") == pytest.approx(0.05, rel=0.02)
+    assert spread(Conv2d, 8, 30, 5, scale="he") == pytest.approx(0.1, rel=0.02)
+    assert spread(Conv2d, 8, 24, 5, scale="glorot") == pytest.approx(0.05, rel=0.02)
+    for layer, sizes in [(Linear, (2, 2)), (Conv2d, (2, 2, 3))]:
+        with pytest.raises(
+            ValueError, match=r"scale must be a number or one of \['he', 'glorot'\]"
+        ):
+            layer(*sizes, rng=rng, scale="xavier")
 
 
 def test_linear_without_bias():
@@ -178,7 +211,74 @@ def test_eps_and_dtype_reach_the_computation():
     np.testing.assert_allclose(layer.backward(DY), DY * slope, rtol=1e-5)
 
 
+# Layer norm, dropout
+
+
+def test_layer_norm_is_the_same_in_training_and_in_evaluation_and_alone():
+    layer = LayerNorm(3, eps=0.5)
+    layer.load_state_dict({"weight": [1, 2, 3], "bias": [0.5, 0, -1]})
+    spread = np.sqrt(X.var(axis=1, keepdims=True) + 0.5)
+    expected = (X - X.mean(axis=1, keepdims=True)) / spread * [1, 2, 3] + [0.5, 0, -1]
+    y = layer.forward(X, training=True)
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    np.testing.assert_array_equal(layer.forward(X, training=False), y)
+    np.testing.assert_array_equal(layer.forward(X[:1], training=True), y[:1])
+    assert layer.buffers == {}
+
+
+def test_layer_norm_of_pictures_has_parameters_of_their_shape():
+    layer = LayerNorm((2, 5, 6), dtype=np.float32)
+    y = layer.forward(PICTURES, training=True)
+    np.testing.assert_allclose(y.mean(axis=(1, 2, 3)), 0, atol=1e-12)
+    layer.backward(PICTURES)
+    for name in ("weight", "bias"):
+        assert layer.params[name].shape == layer.grads[name].shape == (2, 5, 6)
+        assert layer.params[name].dtype == np.float32
+
+
+def test_layer_norm_without_affine_has_nothing_to_learn():
+    layer = LayerNorm(3, affine=False)
+    y = layer.forward(X, training=True)
+    np.testing.assert_array_equal(y, normalization.layer_norm(X)[0])
+    layer.backward(DY)
+    assert layer.params == layer.grads == {}
+
+
+def test_dropout_is_noise_in_training_and_nothing_in_evaluation():
+    layer = Dropout(0.5, np.random.default_rng(0))
+    first, second = (layer.forward(X, training=True) for _ in range(2))
+    assert (first != second).any()
+    dx = layer.backward(DY)
+    np.testing.assert_array_equal(dx, np.where(second == 0, 0, 2 * DY))
+    np.testing.assert_array_equal(layer.forward(X, training=False), X)
+    np.testing.assert_array_equal(layer.backward(DY), DY)
+
+
 # State
+
+
+def test_frozen_names_parameters():
+    layer = Linear(3, 3, rng=np.random.default_rng(0))
+    assert layer.frozen == frozenset()
+    layer.frozen = ["weight"]
+    assert layer.frozen == frozenset({"weight"})
+    layer.forward(X, training=True)
+    layer.backward(DY)
+    assert layer.grads.keys() == {"weight", "bias"}
+    for wrong in ({"gamma"}, "bias", {"weight", "running_mean"}):
+        with pytest.raises(ValueError, match="Linear: frozen must name parameters among"):
+            layer.frozen = wrong
+    assert layer.frozen == frozenset({"weight"})
+
+
+def test_nested_networks_have_dotted_names():
+    block = Residual(Linear(3, 3, rng=rng), Sequential(BatchNorm(3), ReLU()))
+    state = Sequential(Tanh(), block).state_dict()
+    buffers = ["running_mean", "running_var", "num_batches_tracked"]
+    names = ["weight", "bias", *buffers]
+    assert list(state) == ["1.0.weight", "1.0.bias", *(f"1.1.0.{name}" for name in names)]
+    Sequential(Tanh(), block).load_state_dict({name: value + 1 for name, value in state.items()})
+    np.testing.assert_array_equal(block.layers[0].params["bias"], np.ones(3))
 
 
 def test_state_dict_is_a_copy_and_round_trips():
@@ -309,7 +409,20 @@ def test_a_bad_upstream_gradient_changes_nothing(bad):
 
 
 @pytest.mark.parametrize(
-    "layer", [BatchNorm(3), Linear(3, 3, rng=rng), ReLU(), Sequential(ReLU(), Tanh())]
+    "layer",
+    [
+        BatchNorm(3),
+        LayerNorm(3),
+        Linear(3, 3, rng=rng),
+        Conv2d(3, 3, 1, rng=rng),
+        Dropout(0.5, rng),
+        ReLU(),
+        MaxPool2d(2),
+        Flatten(),
+        GlobalAveragePool(),
+        Sequential(ReLU(), Tanh()),
+        Residual(ReLU()),
+    ],
 )
 def test_backward_before_forward(layer):
     with pytest.raises(RuntimeError, match=r"\.backward: call forward first"):
@@ -358,6 +471,65 @@ def test_a_layer_stands_in_a_network_once():
         Sequential(relu, Sequential(Tanh(), relu))
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: LayerNorm(0), ValueError, "LayerNorm: num_features must be at least 1, got 0"),
+        (lambda: LayerNorm((2, 3.0)), TypeError, "num_features must be a whole number, got 3.0"),
+        (lambda: LayerNorm(3, eps=0), ValueError, "LayerNorm: eps must be a number above 0"),
+        (lambda: LayerNorm(3, affine=1), TypeError, "LayerNorm: affine must be True or False"),
+        (lambda: LayerNorm(3, dtype=int), TypeError, "LayerNorm: dtype must be an array of"),
+        (lambda: Dropout(1.5, rng), ValueError, "Dropout: rate must lie in [0, 1], got 1.5"),
+        (lambda: Conv2d(1, 1, 0, rng=rng), ValueError, "Conv2d: size must be at least 1, got 0"),
+    ],
+)
+def test_bad_options_of_other_layers(call, error, says):
+    with pytest.raises(error) as caught:
+        call()
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "error", "says"),
+    [
+        (LayerNorm(3), X[:, :2], ValueError, "LayerNorm: x must end in the shape (3,), got (6, 2)"),
+        (LayerNorm((6, 3)), X[:5], ValueError, "x must end in the shape (6, 3), got (5, 3)"),
+        (LayerNorm((6, 3)), X[0], ValueError, "x must end in the shape (6, 3), got (3,)"),
+        (LayerNorm(3), X[:0], ValueError, "x must not be empty"),
+        (Dropout(0.5, rng), X.astype(int), TypeError, "dropout: x must be an array of float16"),
+        (Flatten(), X[0], ValueError, "Flatten: x must have shape (N, C, *spatial), got (3,)"),
+        (GlobalAveragePool(), X[:0], ValueError, "GlobalAveragePool: x must not be empty"),
+        (MaxPool2d(2), X, ValueError, "max_pool2d: x must have shape (N, C, H, W), got (6, 3)"),
+        (
+            Residual(Linear(3, 1, rng=rng)),
+            X,
+            ValueError,
+            "Residual: f(x) must have shape (6, 3) to match x of shape (6, 3), got (6, 1)",
+        ),
+    ],
+)
+def test_a_bad_batch_for_other_layers(layer, x, error, says):
+    before = everything(layer)
+    with pytest.raises(error) as caught:
+        layer.forward(x, training=True)
+    assert says in str(caught.value)
+    with pytest.raises(RuntimeError):
+        layer.backward(X)
+    if not isinstance(layer, Dropout):  # its generator has no ==
+        assert_unchanged(layer, before)
+
+
+@pytest.mark.parametrize("layer", [Flatten(), GlobalAveragePool(), MaxPool2d(2), Residual(Tanh())])
+def test_a_bad_upstream_for_other_layers(layer):
+    y = layer.forward(PICTURES, training=True)
+    before = everything(layer)
+    with pytest.raises(ValueError, match="dy must have shape"):
+        layer.backward(np.ones((len(y) + 1, *y.shape[1:])))
+    with pytest.raises(TypeError, match="dy must be an array of float16"):
+        layer.backward(np.ones(y.shape, int))
+    assert_unchanged(layer, before)
+
+
 def test_a_network_passes_accumulation_on_and_keeps_the_old_arrays():
     network = mlp([3, 4, 3], rng=np.random.default_rng(0), batch_norm=True)
     network.forward(X, training=True)
@@ -369,6 +541,67 @@ def test_a_network_passes_accumulation_on_and_keeps_the_old_arrays():
         np.testing.assert_equal(old, value)
         for name, gradient in leaf.grads.items():
             np.testing.assert_array_equal(gradient, 2 * value[name])
+
+
+def test_residual_adds_its_detour_in_both_directions_and_accumulates():
+    linear = Linear(3, 3, rng=np.random.default_rng(0))
+    block, weight = Residual(linear), linear.params["weight"]
+    np.testing.assert_allclose(block.forward(X, training=True), X + X @ weight.T, rtol=1e-13)
+    np.testing.assert_allclose(block.backward(DY), DY + DY @ weight, rtol=1e-13)
+    once = linear.grads["weight"]
+    block.backward(DY, accumulate=True)
+    np.testing.assert_array_equal(linear.grads["weight"], 2 * once)
+
+
+def test_a_residual_block_that_changes_the_shape_leaves_a_network_as_it_was():
+    network = Sequential(BatchNorm(3), Residual(BatchNorm(3), Linear(3, 1, rng=rng)))
+    before = everything(network)
+    with pytest.raises(ValueError, match="Residual: f"):
+        network.forward(X, training=True)
+    assert_unchanged(network, before)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_ctrl_c_behind_and_in_a_residual_block_leaves_everything_as_it_was(position):
+    inner = [BatchNorm(3), Interrupted()]
+    block = Residual(*inner[: 1 + (position == 0)])
+    network = Sequential(block) if position == 0 else Sequential(block, Interrupted())
+    before = everything(network)
+    with pytest.raises(KeyboardInterrupt):
+        network.forward(X, training=True)
+    assert_unchanged(network, before)
+
+
+def test_a_layer_may_not_stand_inside_and_outside_of_a_residual_block():
+    relu = ReLU()
+    with pytest.raises(ValueError, match="each layer may stand in it once"):
+        Sequential(relu, Residual(relu))
+
+
+def test_flatten_and_global_average_pool_by_hand():
+    flatten, pool = Flatten(), GlobalAveragePool()
+    np.testing.assert_array_equal(flatten.forward(PICTURES, training=True)[1], PICTURES[1].ravel())
+    dy = rng.normal(size=(4, 60))
+    np.testing.assert_array_equal(flatten.backward(dy)[1].ravel(), dy[1])
+    mean = pool.forward(PICTURES, training=True)
+    np.testing.assert_allclose(mean, PICTURES.mean(axis=(2, 3)))
+    dy = rng.normal(size=(4, 2))
+    dx = pool.backward(dy)
+    assert dx.shape == PICTURES.shape
+    np.testing.assert_allclose(dx, dy[:, :, None, None] / 30 + 0 * PICTURES)
+
+
+def test_conv2d_and_max_pool2d_pass_their_options_on():
+    conv = Conv2d(2, 3, 3, stride=2, padding=1, rng=np.random.default_rng(0))
+    conv.params = {**conv.params, "bias": np.array([1.0, 2.0, 3.0])}
+    expected, _ = functional.conv2d(PICTURES, *conv.params.values(), stride=2, padding=1)
+    np.testing.assert_array_equal(conv.forward(PICTURES, training=True), expected)
+    free = Conv2d(2, 3, 3, bias=False, rng=np.random.default_rng(0))
+    free.backward(free.forward(PICTURES, training=True))
+    assert free.params.keys() == free.grads.keys() == {"weight"}
+    expected, _ = functional.max_pool2d(PICTURES, 3, stride=2)
+    pool = MaxPool2d(3, stride=2)
+    np.testing.assert_array_equal(pool.forward(PICTURES, training=True), expected)
 
 
 def test_batches_are_counted_in_whole_numbers():
@@ -406,3 +639,86 @@ def test_mlp_passes_scale_activation_and_dtype_on():
     }
     assert not network.layers[0].params["weight"].any()
     assert not network.layers[3].params["weight"].any()
+
+
+def kinds(network):
+    return [type(layer).__name__ for layer in network.layers]
+
+
+@pytest.mark.parametrize("norm", [None, BatchNorm, LayerNorm])
+@pytest.mark.parametrize("placement", ["before", "after"])
+def test_mlp_has_the_same_weights_whatever_the_norm_and_its_place(norm, placement):
+    plain = mlp([4, 5, 6, 2], rng=np.random.default_rng(3))
+    network = mlp([4, 5, 6, 2], rng=np.random.default_rng(3), norm=norm, placement=placement)
+    name = [norm.__name__] if norm else []
+    block = ["Linear", *name, "ReLU"] if placement == "before" else ["Linear", "ReLU", *name]
+    assert kinds(network) == [*block, *block, "Linear"]
+    linears = [[la for la in net.layers if isinstance(la, Linear)] for net in (plain, network)]
+    for a, b in zip(*linears, strict=True):
+        np.testing.assert_array_equal(a.params["weight"], b.params["weight"])
+    biased = not (norm is BatchNorm and placement == "before")
+    assert ["bias" in la.params for la in linears[1]] == [biased, biased, True]
+
+
+def test_batch_norm_true_is_short_for_its_norm():
+    short = mlp([3, 4, 2], rng=np.random.default_rng(0), batch_norm=True)
+    long = mlp([3, 4, 2], rng=np.random.default_rng(0), norm=BatchNorm)
+    np.testing.assert_equal(short.state_dict(), long.state_dict())
+
+
+def test_mlp_sets_the_output_scale_apart():
+    def weights(**options):
+        network = mlp([4, 5, 2], rng=np.random.default_rng(0), **options)
+        return [la.params["weight"] for la in network.layers if isinstance(la, Linear)]
+
+    (hidden, output), (same, larger) = weights(scale=0.1), weights(scale=0.1, output_scale=0.5)
+    np.testing.assert_array_equal(hidden, same)
+    np.testing.assert_allclose(larger, 5 * output, rtol=1e-14)
+    assert not weights(scale="glorot", output_scale=0.0)[1].any()
+
+
+@pytest.mark.parametrize("norm", [None, BatchNorm, LayerNorm])
+@pytest.mark.parametrize("head", ["flatten", "average"])
+def test_convnet_has_the_same_filters_whatever_the_norm_and_the_head(norm, head):
+    plain = convnet((2, 9, 8), [3, 4], 10, rng=np.random.default_rng(3))
+    network = convnet((2, 9, 8), [3, 4], 10, rng=np.random.default_rng(3), norm=norm, head=head)
+    block = ["Conv2d", *([norm.__name__] if norm else []), "ReLU", "MaxPool2d"]
+    last = {"flatten": "Flatten", "average": "GlobalAveragePool"}[head]
+    assert kinds(network) == [*block, *block, last, "Linear"]
+    filters = [[la for la in net.layers if isinstance(la, Conv2d)] for net in (plain, network)]
+    for a, b in zip(*filters, strict=True):
+        np.testing.assert_array_equal(a.params["weight"], b.params["weight"])
+        assert ("bias" in b.params) == (norm is not BatchNorm)
+    y = network.forward(np.ones((4, 2, 9, 8)), training=True)
+    assert y.shape == (4, 10)
+    assert network.backward(y).shape == (4, 2, 9, 8)
+
+
+def test_convnet_passes_its_options_on():
+    network = convnet(
+        (1, 4, 4), [2], 3, rng=rng, batch_norm=True, activation=Tanh, scale=0.0, dtype=np.float32
+    )
+    assert kinds(network)[1:3] == ["BatchNorm", "Tanh"]
+    params = [value for leaf in network.leaves() for value in leaf.params.values()]
+    assert {value.dtype for value in params} == {np.dtype(np.float32)}
+    assert not network.layers[0].params["weight"].any()
+    assert not network.layers[-1].params["weight"].any()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: mlp([3, 2, 2], rng=rng, placement="behind"), 'mlp: placement must be "before" or'),
+        (lambda: mlp([3, 2], rng=rng, batch_norm=True, norm=LayerNorm), "exclude each other"),
+        (lambda: mlp([3, 2], rng=rng, scale="big"), "Linear: scale must be a number or one of"),
+        (lambda: mlp([3, 2], rng=rng, output_scale="big"), "Linear: scale must be a number or one"),
+        (lambda: convnet((1, 8, 8), [2], 3, rng=rng, head="mean"), 'convnet: head must be "flat'),
+        (
+            lambda: convnet((1, 8, 7), [2] * 3, 3, rng=rng),
+            "must be at least 8 pixels high and wide",
+        ),
+    ],
+)
+def test_bad_options_of_networks(call, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        call()

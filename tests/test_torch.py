@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_torch import BATCH_NORM_CASES, FILE, compute
+from golden_torch import BATCH_NORM_CASES, FILE, LAYER_NORM_CASES, compute
 
-from bnlib import functional, graph, layers
+from bnlib import functional, graph, layers, normalization
 from bnlib.graph import Node, backward
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
@@ -17,6 +17,14 @@ TOLERANCE = {
     "float32": {"rtol": 2e-5, "atol": 2e-6},  # PyTorch's own rounding
 }
 CURVATURE = {"rtol": 1e-9, "atol": 1e-9}  # two backward passes of different formulas
+LIVE = {"rtol": 1e-10, "atol": 1e-10}  # sums of a few hundred products, in another order
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip(
+        "torch", reason="PyTorch is an oracle, not a requirement", exc_type=ImportError
+    )
 
 
 @pytest.mark.parametrize("name", BATCH_NORM_CASES)
@@ -36,6 +44,23 @@ def test_batch_norm_layer(name):
         if affine:
             np.testing.assert_allclose(layer.grads["weight"], step["dgamma"], **tolerance)
             np.testing.assert_allclose(layer.grads["bias"], step["dbeta"], **tolerance)
+
+
+@pytest.mark.parametrize("name", LAYER_NORM_CASES)
+def test_layer_norm_layer(name):
+    _, features, dtype, eps, affine = LAYER_NORM_CASES[name]
+    case, tolerance = GOLDEN["layer_norm"][name], TOLERANCE[dtype]
+    layer = layers.LayerNorm(features, eps=eps, affine=affine, dtype=dtype)
+    if affine:
+        layer.load_state_dict({"weight": case["gamma"], "bias": case["beta"]})
+    for training in (True, False):
+        y = layer.forward(np.array(case["x"], dtype), training=training)
+        np.testing.assert_allclose(y, case["y"], **tolerance)
+        dx = layer.backward(np.array(case["dy"], dtype))
+        np.testing.assert_allclose(dx, case["dx"], **tolerance)
+        if affine:
+            np.testing.assert_allclose(layer.grads["weight"], case["dgamma"], **tolerance)
+            np.testing.assert_allclose(layer.grads["bias"], case["dbeta"], **tolerance)
 
 
 def test_network_of_every_activation():
@@ -101,8 +126,7 @@ def pytorch_boxes():
 
 
 @pytest.mark.parametrize("code", list(pytorch_boxes()))
-def test_the_pages_pytorch_boxes_run(code):
-    pytest.importorskip("torch", reason="PyTorch is an oracle", exc_type=ImportError)
+def test_the_pages_pytorch_boxes_run(torch, code):
     assert "assert " in code
     exec(compile(code, "box", "exec"), {})
 
@@ -112,10 +136,137 @@ def test_state_names_are_pytorch_s():
     assert set(layers.BatchNorm(3).state_dict()) <= set(step)
 
 
-def test_golden_values_are_what_pytorch_says_today():
-    pytest.importorskip(
-        "torch", reason="PyTorch is an oracle, not a requirement", exc_type=ImportError
-    )
+@pytest.mark.parametrize("seed", range(20))
+def test_conv2d_and_max_pool2d_of_random_shapes(torch, seed):
+    rng = np.random.default_rng(seed)
+    examples, channels, filters, stride, size, step = (int(n) for n in rng.integers(1, 4, 6))
+    height, width, padding = (int(n) for n in rng.integers([5, 5, 0], [10, 10, 4]))
+    x = rng.normal(size=(examples, channels, height, width))
+    weight = rng.normal(size=(filters, channels, *rng.integers(1, 5, 2)))
+    bias = rng.normal(size=filters)
+    y, cache = functional.conv2d(x, weight, bias, stride=stride, padding=padding)
+    size = min(size, *y.shape[2:])
+    pooled, pool_cache = functional.max_pool2d(y, size, stride=step)
+    dy = rng.normal(size=pooled.shape)
+    gradients = functional.conv2d_backward(functional.max_pool2d_backward(dy, pool_cache), cache)
+
+    leaves = [torch.tensor(value, requires_grad=True) for value in (x, weight, bias)]
+    conv = torch.nn.functional.conv2d(*leaves, stride=stride, padding=padding)
+    pool = torch.nn.functional.max_pool2d(conv, size, stride=step)
+    pool.backward(torch.tensor(dy))
+    np.testing.assert_allclose(y, conv.detach(), **LIVE)
+    np.testing.assert_allclose(pooled, pool.detach(), **LIVE)
+    for gradient, leaf in zip(gradients, leaves, strict=True):
+        np.testing.assert_allclose(gradient, leaf.grad, **LIVE)
+
+
+def test_max_pool2d_breaks_ties_as_pytorch_does(torch):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, size=(2, 3, 7, 8)).astype(float)
+    y, cache = functional.max_pool2d(x, 3, stride=2)
+    dy = rng.normal(size=y.shape)
+    leaf = torch.tensor(x, requires_grad=True)
+    torch.nn.functional.max_pool2d(leaf, 3, stride=2).backward(torch.tensor(dy))
+    np.testing.assert_allclose(functional.max_pool2d_backward(dy, cache), leaf.grad, **LIVE)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_layer_norm_of_random_shapes(torch, seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, 6, rng.integers(1, 5)))
+    axis = int(rng.integers(-len(shape), 0))
+    x, dy = rng.normal(5, 2, size=(2, *shape))
+    gamma, beta = rng.normal(size=(2, *shape[axis:]))
+    y, cache = normalization.layer_norm(x, gamma, beta, axis=axis)
+    gradients = normalization.layer_norm_backward(dy, cache)
+    leaves = [torch.tensor(value, requires_grad=True) for value in (x, gamma, beta)]
+    expected = torch.nn.functional.layer_norm(leaves[0], shape[axis:], *leaves[1:])
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(y, expected.detach(), **LIVE)
+    for gradient, leaf in zip(gradients, leaves, strict=True):
+        np.testing.assert_allclose(gradient, leaf.grad, **LIVE)
+
+
+def twin(layer, torch):
+    """The same network of PyTorch's own modules, before it gets the same state."""
+    nn, params = torch.nn, {name: value.shape for name, value in layer.params.items()}
+    bias = "bias" in params
+    match layer:
+        case layers.Residual():
+
+            class Detour(nn.Sequential):
+                def forward(self, x):
+                    return x + super().forward(x)
+
+            return Detour(*(twin(inner, torch) for inner in layer.layers))
+        case layers.Sequential():
+            return nn.Sequential(*(twin(inner, torch) for inner in layer.layers))
+        case layers.Linear():
+            return nn.Linear(*params["weight"][::-1], bias=bias)
+        case layers.Conv2d():
+            out, channels, *size = params["weight"]
+            return nn.Conv2d(channels, out, size, layer.stride, layer.padding, bias=bias)
+        case layers.BatchNorm():
+            return nn.BatchNorm2d(layer.num_features)
+        case layers.LayerNorm():
+            return nn.LayerNorm(layer.shape)
+        case layers.MaxPool2d():
+            return nn.MaxPool2d(layer.size, layer.stride)
+        case layers.GlobalAveragePool():
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        case _:  # ReLU, Tanh, Flatten: the same name, no options
+            return getattr(nn, type(layer).__name__)()
+
+
+@pytest.mark.parametrize("norm", [None, layers.BatchNorm, layers.LayerNorm])
+@pytest.mark.parametrize("head", ["flatten", "average"])
+def test_convnet_is_pytorch_s_of_the_same_state(torch, norm, head):
+    rng = np.random.default_rng(0)
+    network = layers.convnet((2, 9, 8), [3, 4], 5, rng=rng, norm=norm, head=head)
+    compare_with_twin(network, torch, rng.normal(1, 2, size=(4, 2, 9, 8)), rng)
+
+
+def test_residual_blocks_are_pytorch_s_of_the_same_state(torch):
+    rng = np.random.default_rng(0)
+
+    def block():
+        convolutions = [layers.Conv2d(3, 3, 3, padding=1, rng=rng) for _ in range(2)]
+        return layers.Residual(convolutions[0], layers.BatchNorm(3), layers.ReLU(), convolutions[1])
+
+    first = layers.Conv2d(2, 3, 3, stride=2, padding=1, rng=rng, bias=False)
+    inner = layers.Sequential(layers.Tanh(), block())
+    network = layers.Sequential(first, block(), inner, layers.LayerNorm((3, 4, 5)))
+    compare_with_twin(network, torch, rng.normal(size=(3, 2, 7, 9)), rng)
+
+
+def compare_with_twin(network, torch, x, rng):
+    """Two training batches and one in evaluation: outputs, gradients, state and its names."""
+    other = twin(network, torch).double()
+    start = {name: rng.normal(1, 0.2, v.shape) for name, v in network.state_dict().items()}
+    start |= {name: np.array(0) for name in start if name.endswith("num_batches_tracked")}
+    network.load_state_dict(start)
+    other.load_state_dict({name: torch.tensor(value) for name, value in start.items()})
+    for training in (True, True, False):
+        other.train(training)
+        other.zero_grad()
+        x = x + rng.normal(size=x.shape)
+        leaf = torch.tensor(x, requires_grad=True)
+        expected = other(leaf)
+        y = network.forward(x, training=training)
+        np.testing.assert_allclose(y, expected.detach(), **LIVE)
+        dy = rng.normal(size=y.shape)
+        expected.backward(torch.tensor(dy))
+        np.testing.assert_allclose(network.backward(dy), leaf.grad, **LIVE)
+        gradients = [leaf.grads[name] for leaf in network.leaves() for name in leaf.params]
+        for gradient, parameter in zip(gradients, other.parameters(), strict=True):
+            np.testing.assert_allclose(gradient, parameter.grad, **LIVE)
+        state, theirs = network.state_dict(), other.state_dict()
+        assert list(state) == list(theirs)
+        for name, value in state.items():
+            np.testing.assert_allclose(value, theirs[name], **LIVE)
+
+
+def test_golden_values_are_what_pytorch_says_today(torch):
     fresh = compute()
 
     def compare(stored, now):
