@@ -4,11 +4,12 @@
 PYTHON =
 python = .venv/bin/python
 
-.PHONY: help environment book test serve notebooks lab lint mutants clean
+.PHONY: help environment book test serve notebooks experiments lab lint mutants clean
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo "PYTHON=... chooses the interpreter (3.11 to 3.14), else the newest one found is taken."
+	@echo "make experiments NAMES=... measures these only; python -m bnlib.experiments --help: more."
 
 # Any Python from 3.6 on can start environment.py, which looks for a supported one itself.
 environment:
@@ -28,6 +29,9 @@ serve: environment ## show the built book on localhost
 
 notebooks: environment ## run the notebooks again and store what they print; rewrites the ledger
 	@$(python) book/_make/notebooks.py
+
+experiments: environment ## measure what is missing in results; goes on where it stopped
+	@$(python) -m bnlib.experiments run $(NAMES)
 
 lab: environment ## open the notebooks in JupyterLab, to run and to change
 	@$(python) -m jupyterlab book

@@ -229,7 +229,7 @@ def train(arms, seed, data, *, evaluate="end", observe=None, test=True):
     groups: dict = {}
     for name, arm in arms.items():
         groups.setdefault(arm.architecture, []).append(name)
-    runs = {}
+    runs: dict[str, Run] = {}
     for names in groups.values():
         chosen = [arms[name] for name in names]
         prepared = [prepare(arm, data) for arm in chosen]
@@ -269,6 +269,7 @@ def steps_to(target, losses, *, over=20):
     return int(reached[0]) + over if len(reached) else len(losses) + 1
 
 
+@np.errstate(all="ignore")  # a network that diverged may overflow
 def pre_activations(network, x):
     """The input of each hidden activation, in evaluation mode by the statistics of `x` itself."""
     values, before = [], network.state_dict()
@@ -280,6 +281,7 @@ def pre_activations(network, x):
     return values
 
 
+@np.errstate(all="ignore")
 def cross_entropy(network, x, labels):
     """The mean loss over all of `x`, batch norm using the statistics of `x` itself."""
     before = network.state_dict()

@@ -52,7 +52,7 @@ def cheating_gradient(seed, draw, arms):
             evaluate="never",
             observe=size,
         )
-        norms = np.array(history.observed)
+        norms = np.round(history.observed, 12)  # what is below is rounding noise
         results[name] = {
             "bias": norms.tolist(),
             "slope": (norms[-1] - norms[-11]) / 10,

@@ -1,6 +1,7 @@
 """What batch norm does to a signal: claims C14, C27 and C44."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -155,7 +156,7 @@ C27 = Rule(
 
 # --- C44: weights that start at zero --------------------------------------------------------------
 
-STARTS = {
+STARTS: dict[str, dict[str, Any]] = {
     "zero": {"factor": 0.0},
     "equal": {"equal": 0.1},
     "tiny": {"factor": 1e-8},

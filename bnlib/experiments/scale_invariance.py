@@ -53,8 +53,9 @@ def effective_rate(seed, draw, arms):
 def per_leaf(network, hidden, others):
     """Learning rates for each layer that has parameters: `hidden` for the hidden linear layers."""
     leaves = [leaf for leaf in network.leaves() if leaf.params]
-    *hidden_layers, _ = [leaf for leaf in leaves if isinstance(leaf, Linear)]
-    return [hidden if leaf in hidden_layers else others + 0 * hidden for leaf in leaves]
+    *inner, _ = [leaf for leaf in leaves if isinstance(leaf, Linear)]
+    rest = others + 0 * hidden
+    return [hidden if leaf in inner else rest for leaf in leaves]
 
 
 EXPERIMENTS = (

@@ -4,6 +4,7 @@ The other claims of the chapter are in `training_choices`.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from bnlib.experiments.experiment import Experiment
 from bnlib.verdicts import Rule
 
 # The three standing arms. A batch norm standardizes the inputs for nothing; hence the second.
-STANDING = {
+STANDING: dict[str, dict[str, Any]] = {
     "plain": {},
     "standardized": {"inputs": "standardized"},
     "batch norm": {"batch_norm": "before"},
@@ -67,7 +68,7 @@ def _tuning_matters(sign):
     """Batch norm's gain over standardized inputs differs between the two rates."""
     rates = tuple(RATES)[::sign]
     pairs = [(f"standardized {rate}", f"batch norm {rate}") for rate in rates]
-    return interaction(*pairs, "loss area", smallest=1.0, scale="log")
+    return interaction(pairs[0], pairs[1], "loss area", smallest=1.0, scale="log")
 
 
 C02 = Rule(
@@ -96,7 +97,7 @@ C02 = Rule(
 # --- C03: sixteen scales ------------------------------------------------------------------------
 
 SCALES = tuple(float(f"{scale:.3g}") for scale in np.logspace(0, -4, 16))
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "standardized": {"inputs": "standardized"},
     "batch norm": {"batch_norm": "before"},

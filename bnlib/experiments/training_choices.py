@@ -1,6 +1,7 @@
 """Activation, depth, placement, optimizer, gamma and beta: C06, C18, C30, C31, C34 and C42."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def _gain(activation, depth, plain, wanted):
 
 def _gain_grows(activation, plain):
     pairs = [(f"{activation} {d} batch norm", f"{activation} {d} {plain}") for d in (5, 3)]
-    return interaction(*pairs, "test accuracy")
+    return interaction(pairs[0], pairs[1], "test accuracy")
 
 
 C30 = Rule(
@@ -262,7 +263,7 @@ FIXED = {
     "fixed at 1, 1": {"beta": 1.0},
     "fixed at 1, -1": {"beta": -1.0},
 }
-HOW = {
+HOW: dict[str, dict[str, Any]] = {
     "learned": {},
     "gamma learned": {"learned": "gamma"},
     "beta learned": {"learned": "beta"},
@@ -301,7 +302,7 @@ _OPTIMAL = {a: tuple(_learned_at_least(a, name) for name in FIXED) for a in BASE
 
 def _more_in(activation, other):
     pairs = [(f"{a} learned", f"{a} fixed at 1, 0") for a in (activation, other)]
-    return interaction(*pairs, "test accuracy")
+    return interaction(pairs[0], pairs[1], "test accuracy")
 
 
 C34 = Rule(
