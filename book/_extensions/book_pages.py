@@ -50,7 +50,7 @@ def digest(*patterns, root=ROOT):
 def configure(app, config):
     """Draw for pages, keep one execution cache per state of the code, use our own MathJax."""
     os.environ["BNLIB_RENDER"] = "page"
-    numbers = digest("bnlib/**/*.py", "results/**/*", "requirements.lock")
+    numbers = digest("bnlib/**/*.py", "results/*.jsonl", "requirements.lock")
     looks = digest("book/_assets/*", "book/_extensions/*.py")
     # Each page is read again when either changes, executed again when `numbers` does.
     config.bnlib_digest = numbers + looks
