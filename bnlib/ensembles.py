@@ -10,7 +10,7 @@ numbers in the same order as for the network alone.
 """
 
 import copy
-import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -125,8 +125,12 @@ class Ensemble(Sequential):
 
     def __init__(self, networks):
         self.networks = networks
-        columns = zip(*map(_layers, networks), strict=True)
+        columns = list(zip(*map(_layers, networks), strict=True))
         super().__init__(*[_beside(layers, first=not at) for at, layers in enumerate(columns)])
+        self._shapes = [
+            {name: value.shape for name, value in {**layer.params, **layer.buffers}.items()}
+            for layer, *_ in columns
+        ]
 
     def backward(self, dy, *, accumulate=False):
         """Set all gradients and forget the batch: its memory serves the next one.
@@ -140,12 +144,20 @@ class Ensemble(Sequential):
     def unstack(self):
         """Give every network its parameters, gradients and buffers."""
         for member, network in enumerate(self.networks):
-            for own, stacked in zip(_layers(network), self.layers, strict=True):
-                share = functools.partial(_share, member=member, members=len(self.networks))
+            each = zip(_layers(network), self.layers, self._shapes, strict=True)
+            for own, stacked, shapes in each:
+                own.params = self._share(stacked.params, member, shapes)
+                own.buffers = self._share(stacked.buffers, member, shapes)
                 if stacked.grads:
-                    own.grads = share(stacked.grads, own.params)
-                own.params = share(stacked.params, own.params)
-                own.buffers = share(stacked.buffers, own.buffers)
+                    own.grads = self._share(stacked.grads, member, shapes)
+
+    def _share(self, stacked, member, shapes):
+        """A member's part of stacked arrays, each in the shape that one network has."""
+        shares = {}
+        for name, value in stacked.items():
+            share = value.reshape(len(self.networks), -1)[member]
+            shares[name] = share[: math.prod(shapes[name])].reshape(shapes[name]).copy()
+        return shares
 
 
 class _Linears(Layer):
@@ -229,15 +241,6 @@ def _beside(layers, first):
 
 def _stacked(dicts):
     return {name: np.concatenate([each[name] for each in dicts]) for name in dicts[0]}
-
-
-def _share(stacked, own, *, member, members):
-    """A member's part of stacked arrays, each in the shape of what the member has itself."""
-    shares = {}
-    for name, value in stacked.items():
-        share = value.reshape(members, -1)[member]
-        shares[name] = share[: own[name].size].reshape(own[name].shape).copy()
-    return shares
 
 
 def _layers(network):

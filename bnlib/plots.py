@@ -386,7 +386,7 @@ def limits(names, values, limit, *, xlabel, within, beyond, xlim):
         ax.set_yticks(rows, names)
         ax.tick_params(axis="y", length=0, pad=9)
         ax.spines["left"].set_visible(False)
-    _leave_a_margin(ax)
+    leave_a_margin(ax)
     return ax
 
 
@@ -431,10 +431,17 @@ def marks(rows, columns, shares):
         ax.xaxis.tick_top()
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    _leave_a_margin(ax)
+    leave_a_margin(ax)
     return ax
 
 
-def _leave_a_margin(ax):
-    """Room at both sides for long row names in a page's font, which may be wider than ours."""
-    ax.figure.get_layout_engine().set(rect=(0.02, 0, 0.96, 1))
+def leave_a_margin(ax, left=0.02):
+    """Room at both sides for long row names in a page's font, which may be wider than ours.
+
+    Parameters
+    ----------
+    ax : Axes
+    left : float
+        Share of the width at the left; a fiftieth stays free at the right.
+    """
+    ax.figure.get_layout_engine().set(rect=(left, 0, 0.98 - left, 1))
