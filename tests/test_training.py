@@ -120,6 +120,13 @@ def test_unknown_choices_are_refused(option):
         small_fit(small_network(), **{option: "sometimes"})
 
 
+def test_no_cache_of_the_data_stays_behind():
+    network = small_network()
+    small_fit(network)
+    with pytest.raises(RuntimeError, match="call forward first"):
+        network.backward(np.ones((9, 3)))
+
+
 def test_observe_is_called_after_every_epoch():
     network, seen = small_network(), []
 
