@@ -80,11 +80,18 @@ EXPERIMENTS = {one.name: one for one in (
 """
 GO = """
 import sys
-from bnlib.experiments.__main__ import main
+from bnlib.experiments import __main__ as program
 from made_up import EXPERIMENTS
+
+
+def parser(made=program.parser):
+    print("begun", file=sys.stderr, flush=True)  # main answers for Ctrl-C from here on
+    return made()
+
+
 if __name__ == "__main__":
-    print("begun", file=sys.stderr, flush=True)
-    sys.exit(main(sys.argv[1:], EXPERIMENTS))
+    program.parser = parser
+    sys.exit(program.main(sys.argv[1:], EXPERIMENTS))
 """
 # The same without further processes: quick to start and always at the disk, so good to kill.
 ALONE = (
