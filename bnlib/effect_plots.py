@@ -187,7 +187,7 @@ def pairs(series, *, ylabel, ax=None):
     ax = panels() if ax is None else ax
     values = np.array(list(series.values()))
     with matplotlib.rc_context(STYLE):
-        ax.plot(values, color=colour("muted"), linewidth=0.9, alpha=0.7, zorder=1)
+        ax.plot(values, color=colour("muted"), linewidth=0.9, alpha=0.9, zorder=1)
         for column, (name, own) in enumerate(series.items()):
             at = np.full(len(own), column)
             ax.plot(at, own, "o", color=colour(name), markersize=6, zorder=2)
@@ -299,7 +299,7 @@ def strips(series, *, xlabel, xscale="linear", ax=None):
     with matplotlib.rc_context(STYLE):
         for row, values in enumerate(series.values()):
             at = row + np.linspace(-0.2, 0.2, len(values))  # apart, so that equal ones are seen
-            ax.plot(values, at, "o", color=colour("blue"), markersize=4, alpha=0.6)
+            ax.plot(values, at, "o", color=colour("blue"), markersize=4, alpha=0.9)
             ax.plot(np.median(values), row, "|", color=colour("ink"), markersize=16)
         ax.set(xscale=xscale, xlabel=xlabel, ylim=(len(series) - 0.5, -0.5))
         ax.set_yticks(range(len(series)), series)
