@@ -34,6 +34,7 @@ def fit_together(
     evaluate="each epoch",
     statistics="running",
     observe=None,
+    observe_at=None,
     width=8,
     **options,
 ):
@@ -51,7 +52,7 @@ def fit_together(
     lr : float, ndarray of shape (networks,), or list
         Learning rate, for all or for each network; a list has one such entry for each layer with
         parameters.
-    epochs, batch_size, evaluate, statistics, observe
+    epochs, batch_size, evaluate, statistics, observe, observe_at
         As for `fit`; `observe` is called with each network.
     rngs : sequence of numpy.random.Generator
         One for each network.
@@ -90,7 +91,9 @@ def fit_together(
     checks.count("fit_together", "width", width)
     if any(_is_one_wide(layer) for network in networks for layer in _layers(network)):
         width = 1
-    settings = Settings("fit_together", epochs, batch_size, evaluate, statistics, observe)
+    settings = Settings(
+        "fit_together", epochs, batch_size, evaluate, statistics, observe, observe_at
+    )
     histories: list[History] = []
     for start in range(0, len(networks), width):
         group = slice(start, start + width)

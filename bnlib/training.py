@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ class History(NamedTuple):
     interrupted : bool
         True if Ctrl-C ended the run early.
     observed : list
-        What `observe` returned after each epoch.
+        What `observe` returned, each time in order.
     """
 
     loss: np.ndarray
@@ -115,6 +115,7 @@ def fit(
     evaluate="each epoch",
     statistics="running",
     observe=None,
+    observe_at=None,
 ):
     """Train a classifier with softmax cross-entropy.
 
@@ -140,6 +141,8 @@ def fit(
         statistics of the whole training set (see `population_statistics`).
     observe : callable, optional
         Called as observe(network) after each epoch; it must leave parameters and buffers alone.
+    observe_at : collection of int, optional
+        Call `observe` after so many steps instead; 0 is before the first.
 
     Returns
     -------
@@ -155,7 +158,7 @@ def fit(
     >>> history.loss.shape, bool(history.test_accuracy[-1] > 0.8)
     ((40,), True)
     """
-    settings = Settings("fit", epochs, batch_size, evaluate, statistics, observe)
+    settings = Settings("fit", epochs, batch_size, evaluate, statistics, observe, observe_at)
     (history,) = Training(Alone([network]), optimizer, [data], [rng], settings).run()
     return history
 
@@ -169,6 +172,7 @@ class Settings(NamedTuple):
     evaluate: str
     statistics: str
     observe: Any
+    observe_at: Collection[int] | None = None
 
     def check(self, examples):
         """Refuse what cannot be trained with this number of examples."""
@@ -241,14 +245,14 @@ class Training:
         return [self._history(member, interrupted) for member in everyone]
 
     def _run(self):
+        self._observe_if_due(whole_epoch=False)
         for _ in _progress(self.settings.epochs):
             self._epoch()
             if not self.members:
                 return
             if self.settings.evaluate == "each epoch":
                 self._evaluate()
-            if self.settings.observe is not None:
-                self._observe()
+            self._observe_if_due(whole_epoch=True)
         if self.settings.evaluate == "end":
             self._evaluate()
 
@@ -259,6 +263,7 @@ class Training:
             if self.members:
                 self._step({m: orders[m][start : start + size] for m in self.members})
                 self._remember()
+                self._observe_if_due(whole_epoch=False)
 
     @np.errstate(all="ignore")
     def _step(self, batches):
@@ -322,7 +327,11 @@ class Training:
             }
         )
 
-    def _observe(self):
+    def _observe_if_due(self, *, whole_epoch):
+        at = self.settings.observe_at
+        due = whole_epoch if at is None else not whole_epoch and len(self.losses) in at
+        if self.settings.observe is None or not due or not self.members:
+            return
         self._unstack()
         networks = zip(self.members, self.ensemble.networks, strict=True)
         self.observed.append({m: self.settings.observe(network) for m, network in networks})

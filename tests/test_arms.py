@@ -25,7 +25,7 @@ DATA = arms.split(3, datasets.digits)
 
 
 def weights(arm, seed=3):
-    network = arms.build(arm, arms.prepare(arm, DATA), seed)
+    network = arms.build(arm, arms.prepare(arm, DATA, seed), seed)
     return [leaf.params["weight"] for leaf in network.leaves() if isinstance(leaf, layers.Linear)]
 
 
@@ -89,7 +89,7 @@ def test_what_is_not_learned_keeps_its_value(learned, frozen):
 @pytest.mark.parametrize(("below", "share"), [(0.5, 1.0), (0.99, 1.0), (1.0, 0.5), (0.0, 1.0)])
 def test_piled_up_units_have_the_share_of_inputs_below_zero(below, share):
     arm = Arm(inputs="standardized", below=below, share=share)
-    data = arms.prepare(arm, DATA)
+    data = arms.prepare(arm, DATA, 3)
     network = arms.build(arm, data, 3)
     for z in arms.pre_activations(network, data.x_train):
         chosen = np.arange(z.shape[1]) < share * z.shape[1]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bnlib import datasets, ensembles, functional, layers, optim, training
+from bnlib.experiments import variants
 from bnlib.experiments.learning_rates import LEARNING_RATES
 
 OPTIMIZERS = {"SGD": optim.SGD, "RMSprop": optim.RMSprop, "Adam": optim.Adam}
@@ -58,12 +59,24 @@ class Arm:
         activation, over the training set, lies below 0 (1: dead; 0: above 0 throughout).
     share : float
         The share of the units of each layer whose biases are set so.
+    ghost : int, optional
+        Batch norm takes the statistics of so many examples at a time.
+    noise : {"", "per unit", "per example"}
+        After every batch norm a random scale and shift, new in each step (see `variants.Noise`).
+    dropout : float
+        Share of the outputs of each hidden activation that are silenced.
     optimizer : {"SGD", "RMSprop", "Adam"}
     momentum : float
         Of SGD.
+    weight_decay : float
+        Of all parameters.
     lr : float, optional
         Learning rate; without one, that which development seeds chose for all the rest.
     batch_size, epochs : int
+    examples : int, optional
+        It trains on so many of the training images only; None: on all.
+    wrong_labels : float
+        Share of them that have a random label, for the whole of training.
     """
 
     activation: str = "relu"
@@ -80,10 +93,16 @@ class Arm:
     equal: float | None = None
     below: float | None = None
     share: float = 1.0
+    ghost: int | None = None
+    noise: str = ""
+    dropout: float = 0.0
     optimizer: str = "SGD"
     momentum: float = 0.0
+    weight_decay: float = 0.0
     batch_size: int = 50
     epochs: int = 20
+    examples: int | None = None
+    wrong_labels: float = 0.0
     lr: float | None = None
 
     @property
@@ -103,8 +122,14 @@ class Arm:
         """What arms must have in common to be trained side by side."""
         return (
             self.activation, self.depth, self.batch_norm, self.learned, self.eps, self.optimizer,
-            self.momentum, self.batch_size, self.epochs,
+            self.momentum, self.weight_decay, self.batch_size, self.epochs, self.examples,
+            self.ghost, self.noise, self.dropout,
         )  # fmt: skip
+
+    @property
+    def stands_beside_others(self):
+        """Whether its layers are those that `bnlib.ensembles` can train side by side."""
+        return not (self.ghost or self.noise or self.dropout)
 
 
 class Run(NamedTuple):
@@ -148,9 +173,23 @@ def standardized(data):
     )
 
 
-def prepare(arm, data):
+def prepare(arm, data, seed):
     """The data as the arm's network sees them."""
+    if arm.examples is not None:
+        chosen = slice(arm.examples)
+        data = data._replace(x_train=data.x_train[chosen], y_train=data.y_train[chosen])
+    if arm.wrong_labels:
+        data = data._replace(y_train=mislabelled(data.y_train, arm.wrong_labels, seed))
     return standardized(data) if arm.inputs == "standardized" else data
+
+
+def mislabelled(labels, share, seed):
+    """Labels of which that share, to a whole number, is replaced by one of the nine others."""
+    rng = np.random.default_rng([seed, 3])
+    chosen = rng.permutation(len(labels))[: round(share * len(labels))]
+    wrong = labels.copy()
+    wrong[chosen] = (labels[chosen] + rng.integers(1, 10, len(chosen))) % 10
+    return wrong
 
 
 def build(arm, data, seed):
@@ -176,7 +215,23 @@ def build(arm, data, seed):
             _set_gamma_and_beta(layer, arm)
     if arm.below is not None:
         _pile_up(network, arm, data.x_train)
-    return network
+    return network if arm.stands_beside_others else _varied(network, arm, seed)
+
+
+def _varied(network, arm, seed):
+    """The network with ghost batch norm, and with noise or dropout behind what they disturb."""
+    rng, varied = np.random.default_rng([seed, 4]), []
+    for layer in network.layers:
+        if arm.ghost and isinstance(layer, layers.BatchNorm):
+            ghost = variants.GhostBatchNorm(layer.num_features, ghost=arm.ghost, eps=layer.eps)
+            ghost.params, ghost.frozen = layer.params, layer.frozen
+            layer = ghost
+        varied.append(layer)
+        if arm.noise and isinstance(layer, layers.BatchNorm):
+            varied.append(variants.Noise(arm.noise, rng))
+        if arm.dropout and isinstance(layer, layers.Activation):
+            varied.append(layers.Dropout(arm.dropout, rng))
+    return layers.Sequential(*varied)
 
 
 def _set_gamma_and_beta(layer, arm):
@@ -205,7 +260,7 @@ def split(seed, draw):
     return draw(np.random.default_rng([seed, 0]))
 
 
-def train(arms, seed, data, *, evaluate="end", observe=None, test=True):
+def train(arms, seed, data, *, evaluate="end", observe=None, observe_at=None, test=True):
     """Train the arms on the same data; those of one architecture side by side.
 
     Parameters
@@ -214,7 +269,7 @@ def train(arms, seed, data, *, evaluate="end", observe=None, test=True):
     seed : int
     data : Dataset
         Raw; each arm prepares it.
-    evaluate, observe
+    evaluate, observe, observe_at
         As in `bnlib.training.fit`. Accuracies are those with population statistics.
     test : bool
         False: the test images are not looked at, which saves time.
@@ -226,32 +281,58 @@ def train(arms, seed, data, *, evaluate="end", observe=None, test=True):
     """
     if not test:
         data = data._replace(x_test=data.x_test[:0], y_test=data.y_test[:0])
+    how = {"evaluate": evaluate, "statistics": "population", "observe": observe,
+           "observe_at": observe_at}  # fmt: skip
     groups: dict = {}
     for name, arm in arms.items():
         groups.setdefault(arm.architecture, []).append(name)
     runs: dict[str, Run] = {}
     for names in groups.values():
         chosen = [arms[name] for name in names]
-        prepared = [prepare(arm, data) for arm in chosen]
+        prepared = [prepare(arm, data, seed) for arm in chosen]
         networks = [build(arm, own, seed) for arm, own in zip(chosen, prepared, strict=True)]
-        momentum = {"momentum": chosen[0].momentum} if chosen[0].momentum else {}
-        histories = ensembles.fit_together(
-            networks,
-            prepared,
-            lr=np.array([learning_rate(arm) for arm in chosen]),
-            epochs=chosen[0].epochs,
-            batch_size=chosen[0].batch_size,
-            rngs=[np.random.default_rng([seed, 2]) for _ in names],
-            optimizer=OPTIMIZERS[chosen[0].optimizer],
-            evaluate=evaluate,
-            statistics="population",
-            observe=observe,
-            **momentum,
-        )
+        together = _train_together if chosen[0].stands_beside_others else _train_one_by_one
+        histories = together(networks, chosen, prepared, seed, how)
         if any(history.interrupted for history in histories):
             raise KeyboardInterrupt  # half a training is no result
         runs.update(zip(names, map(Run, networks, prepared, histories), strict=True))
     return {name: runs[name] for name in arms}
+
+
+def _train_together(networks, arms, data, seed, how):
+    first = arms[0]
+    return ensembles.fit_together(
+        networks,
+        data,
+        lr=np.array([learning_rate(arm) for arm in arms]),
+        epochs=first.epochs,
+        batch_size=first.batch_size,
+        rngs=[np.random.default_rng([seed, 2]) for _ in arms],
+        optimizer=OPTIMIZERS[first.optimizer],
+        **_options(first),
+        **how,
+    )
+
+
+def _train_one_by_one(networks, arms, data, seed, how):
+    return [
+        training.fit(
+            network,
+            OPTIMIZERS[arm.optimizer](network, lr=learning_rate(arm), **_options(arm)),
+            own,
+            epochs=arm.epochs,
+            batch_size=arm.batch_size,
+            rng=np.random.default_rng([seed, 2]),
+            **how,
+        )
+        for network, arm, own in zip(networks, arms, data, strict=True)
+    ]
+
+
+def _options(arm):
+    """What the optimizer is told besides the learning rate."""
+    momentum = {"momentum": arm.momentum} if arm.momentum else {}
+    return {**momentum, "weight_decay": arm.weight_decay}
 
 
 def steps_to(target, losses, *, over=20):

@@ -238,7 +238,7 @@ def stability(seed, draw, arms):
     data = split(seed, draw)
     results = {}
     for name in arms:
-        own = prepare(STABILITY[name], data)
+        own = prepare(STABILITY[name], data, seed)
 
         def read(network, own=own):
             return float(training.accuracy(network, own.x_test, own.y_test))
