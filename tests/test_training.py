@@ -141,6 +141,25 @@ def test_observe_is_called_after_every_epoch():
     assert small_fit(small_network()).observed == []
 
 
+@pytest.mark.parametrize("at", [{0, 3, 7}, [1], ()])
+def test_observe_at_looks_between_steps(at):
+    network, weights = small_network(), []
+    history = small_fit(
+        network, observe=lambda given: given.layers[0].params["weight"], observe_at=at
+    )
+    assert len(history.observed) == len(at)
+    if 0 in at:
+        np.testing.assert_array_equal(
+            history.observed[0], small_network().layers[0].params["weight"]
+        )
+        assert not np.array_equal(history.observed[1], history.observed[2])
+    always = small_network()
+    small_fit(always, observe=lambda given: weights.append(given.layers[0].params["weight"]),
+              observe_at=range(100))  # fmt: skip
+    for step, seen in zip(sorted(at), history.observed, strict=True):
+        np.testing.assert_array_equal(weights[step], seen)
+
+
 # --- population statistics ------------------------------------------------------------------------
 
 
