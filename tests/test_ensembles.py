@@ -30,6 +30,7 @@ OPTIMIZERS = {
     "rmsprop": (optim.RMSprop, {}),
     "adam": (optim.Adam, {}),
 }
+LOOP = ("evaluate", "statistics", "observe", "observe_at")
 BY_ARCHITECTURE = pytest.mark.parametrize(
     "options", ARCHITECTURES.values(), ids=ARCHITECTURES.keys()
 )
@@ -102,7 +103,7 @@ def assert_together_as_alone(
         **run,
         **settings,
     )
-    loop = {k: v for k, v in settings.items() if k in ("evaluate", "statistics", "observe")}
+    loop = {k: v for k, v in settings.items() if k in LOOP}
     rule = {k: v for k, v in settings.items() if k not in loop}
     for member, rng in enumerate(generators(members)):
         network = alone[member]
@@ -196,6 +197,7 @@ def test_one_dataset_for_all():
         {"evaluate": "never"},
         {"statistics": "population"},
         {"observe": lambda network: network.state_dict()},
+        {"observe": lambda network: network.state_dict(), "observe_at": {0, 1, 7}},
     ],
     ids=lambda settings: next(iter(settings)),
 )
