@@ -18,7 +18,7 @@ from bnlib.experiments import (
     tuning,
 )
 from bnlib.experiments.arms import Arm
-from bnlib.experiments.learning_rates import LEARNING_RATES
+from bnlib.experiments.learning_rates import CHOSEN, LEARNING_RATES
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = arms.split(3, datasets.digits)
@@ -193,6 +193,14 @@ def test_the_chosen_rates_are_the_best_of_the_stored_scores():
         assert len(rates) >= 4 and rates[0] < best < rates[-1], f"{description}: at the edge"
         steps = np.divide(rates[1:], rates[:-1])
         assert (steps < 3.4).all(), f"{description}: the grid has a gap"
+
+
+def test_the_member_chosen_of_each_family_has_the_best_score_of_all():
+    scores = json.loads((ROOT / "results" / "learning_rates.json").read_text(encoding="utf-8"))
+    assert tuning.FAMILIES.keys() == CHOSEN.keys() != set()
+    for family, members in tuning.FAMILIES.items():
+        best = {one: max(scores[one].values()) for one in members}
+        assert best[CHOSEN[family]] == max(best.values()), family
 
 
 def test_tuning_never_reads_the_test_images():

@@ -5,13 +5,20 @@
 
 from bnlib.experiments import (
     backward_pass,
+    covariate_shift,
     forward_pass,
     judging,
+    noisy_batch_norm,
     records,
+    regularization,
+    regularizers,
     scale_invariance,
     signal_propagation,
+    smooth_and_fast,
+    smoothness,
     training,
     training_choices,
+    whitening,
 )
 from bnlib.experiments.experiment import Experiment, ExperimentError, find
 from bnlib.experiments.records import Results
@@ -25,6 +32,13 @@ CHAPTERS = (
     training_choices,
     backward_pass,
     scale_invariance,
+    covariate_shift,
+    noisy_batch_norm,
+    smoothness,
+    smooth_and_fast,
+    regularization,
+    regularizers,
+    whitening,
 )
 
 ALL: dict[str, Experiment] = {

@@ -4,8 +4,9 @@ For each arm without a rate of its own: a grid of rates in steps of at most a fa
 development seeds that no result uses, and 200 of the 1,000 training images to validate on; the test
 images are never read. The rate with the best mean validation accuracy wins, the smaller of equals:
 accuracy at the end, or, for the claim about speed (C02), averaged over the epochs. The grid grows
-while the best rate lies at its edge. All scores go to `results/learning_rates.json`, the choices to
-`learning_rates.py` beside this file.
+while the best rate lies at its edge. Of a family of arms, such as dropout of several rates, the
+member with the best score at its own rate is chosen. All scores go to `results/learning_rates.json`,
+the choices to `learning_rates.py` beside this file.
 """
 
 import json
@@ -15,7 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from bnlib import datasets
-from bnlib.experiments import forward_pass, signal_propagation, training, training_choices
+from bnlib.experiments import (
+    forward_pass,
+    noisy_batch_norm,
+    regularization,
+    regularizers,
+    signal_propagation,
+    training,
+    training_choices,
+)
 from bnlib.experiments.arms import GUESSING, split, train
 
 SEEDS = tuple(range(5))
@@ -28,7 +37,10 @@ TABLES = (
     signal_propagation.PILES, training.FASTER, training.STABILITY, training_choices.ACTIVATIONS,
     training_choices.VALUES, training_choices.PLACES, training_choices.OPTIMIZERS,
     training_choices.GAMMA_AND_BETA, forward_pass.SIGMOIDS, forward_pass.FIVE_LAYERS,
+    regularization.GHOST_BATCHES, regularization.SILENCED, regularization.SMALL_BATCHES,
+    regularizers.UNREGULARIZED, noisy_batch_norm.NOISY,
 )  # fmt: skip
+FAMILIES = regularizers.FAMILIES  # of each the best member is chosen, at its own rate
 
 
 def rate(place):
@@ -46,7 +58,8 @@ def rate(place):
 def untuned():
     """Every arm that needs a rate, once, with the score by which it is chosen."""
     speed = {arm.description for arm in training.FASTER.values()}
-    arms = {a.description: a for table in TABLES for a in table.values() if a.lr is None}
+    tables = (*TABLES, *FAMILIES.values())
+    arms = {a.description: a for table in tables for a in table.values() if a.lr is None}
     return {d: (arm, "area" if d in speed else "end") for d, arm in arms.items()}
 
 
@@ -118,10 +131,31 @@ def write(found):
     """Store all scores, and the choices as Python."""
     text = json.dumps(found, indent=1, sort_keys=True) + "\n"
     SCORES.write_text(text, encoding="utf-8", newline="\n")
-    lines = [f'    "{name}": {best_rate(found[name])!r},' for name in sorted(found)]
+    rates = [f'    "{name}": {best_rate(found[name])!r},' for name in sorted(found)]
+    members = [f'    "{name}": "{member}",' for name, member in sorted(best_members(found).items())]
     start = CHOICES.read_text(encoding="utf-8").partition("LEARNING_RATES")[0]
-    text = "\n".join([f"{start}LEARNING_RATES: dict[str, float] = {{", *lines, "}", ""])
+    text = "\n".join(
+        [
+            f"{start}LEARNING_RATES: dict[str, float] = {{",
+            *rates,
+            "}",
+            "",
+            "# Of each family the arm with the best score at its own rate.",
+            "CHOSEN: dict[str, str] = {",
+            *members,
+            "}",
+            "",
+        ]
+    )
     CHOICES.write_text(text, encoding="utf-8", newline="\n")
+
+
+def best_members(found):
+    """Of each family the arm with the best score at its own rate, the first of equals."""
+    return {
+        family: max(members, key=lambda one: max(found[one].values()))
+        for family, members in FAMILIES.items()
+    }
 
 
 def best_rate(scores):
