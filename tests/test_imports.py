@@ -52,6 +52,7 @@ MAY_KNOW = {
     "graph_drawing": {"graph_layout", "graph_words", "plots"},
     "plots": set(),
     "effect_plots": {"plots"},
+    "whitening_plots": {"plots"},
     "noise_plots": {"plots"},
     "display": {"plots", "graph_drawing"},
     "widgets": {"display", "plots", "graph_drawing"},
@@ -62,6 +63,7 @@ MAY_KNOW = {
 AT_TOP = {
     "plots": {"matplotlib"},
     "effect_plots": {"matplotlib"},
+    "whitening_plots": {"matplotlib"},
     "noise_plots": {"matplotlib"},
     "graph_drawing": {"matplotlib"},
     "display": {"matplotlib", "IPython"},

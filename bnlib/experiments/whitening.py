@@ -289,7 +289,7 @@ def choose():
 
     arms = candidates()
     found: dict = {how: {name: {} for name in arms} for how in WANTED}
-    wanted = dict.fromkeys(arms, set(tuning.START))
+    wanted = {name: set(tuning.START) for name in arms}
     while any(wanted.values()):
         jobs = [(name, place) for name, places in wanted.items() for place in sorted(places)]
         measured = _measure([(arms[name], place, seed) for name, place in jobs for seed in SEEDS])
