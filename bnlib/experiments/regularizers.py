@@ -6,9 +6,9 @@ The noise of batch norm itself is in `regularization`.
 from dataclasses import replace
 from typing import Any
 
-from bnlib.experiments import learning_rates
 from bnlib.experiments.arms import Arm, split
 from bnlib.experiments.contrasts import POINT, difference, interaction, most
+from bnlib.experiments.learning_rates import CHOSEN
 from bnlib.experiments.regularization import (
     FEW,
     HOW,
@@ -107,10 +107,10 @@ C04_OVERFITTING = Rule(
 # --- C04, second half, and C24: against regularizers made for it ----------------------------------
 
 STRENGTHS: dict[str, list[dict[str, Any]]] = {
-    "dropout": [{"dropout": rate} for rate in (0.1, 0.2, 0.4, 0.6)],
-    "weight decay": [{"weight_decay": decay} for decay in (0.003, 0.01, 0.03, 0.1)],
-    "early stopping": [{"epochs": epochs} for epochs in (5, 10, 20, 40)],
-    "ghosts": [{"ghost": size} for size in (5, 10, 25)],  # the dose of batch norm's own noise
+    "dropout": [{"dropout": rate} for rate in (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)],
+    "weight decay": [{"weight_decay": d} for d in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)],
+    "early stopping": [{"epochs": epochs} for epochs in (2, 5, 10, 20, 40, 60)],
+    "ghosts": [{"ghost": size} for size in (2, 5, 10, 25)],  # the dose of batch norm's own noise
     "nothing": [{}],
 }
 UNREGULARIZED = {
@@ -150,9 +150,8 @@ FAMILIES: dict[str, dict[str, Arm]] = {
 
 
 def chosen(name):
-    """The member of a family that development seeds chose; the first before they did."""
-    members = FAMILIES[name]
-    return members[getattr(learning_rates, "CHOSEN", {}).get(name, next(iter(members)))]
+    """The member of a family that development seeds chose."""
+    return FAMILIES[name][CHOSEN[name]]
 
 
 DROPOUT = tuple(f"{kind} + dropout" for kind in STANDING)
@@ -170,8 +169,8 @@ def regularizers(seed, draw, arms):
     Three hidden layers of ReLU units, 300 training images, batches of 50, SGD, 60 epochs (fewer for
     early stopping); clean labels, or a fifth of them wrong. Each arm at the rate, and each
     regularizer at the strength, with the best accuracy on validation images of other seeds, whose
-    labels are right: dropout 0.1 to 0.6, weight decay 0.003 to 0.1, 5 to 40 epochs, and, for batch
-    norm's own noise, the statistics of 5, 10, 25 or all 50 examples. A low rate may itself be a
+    labels are right: dropout 0.05 to 0.8, weight decay 0.001 to 0.3, 2 to 60 epochs, and, for batch
+    norm's own noise, the statistics of 2, 5, 10, 25 or all 50 examples. A low rate may itself be a
     regularizer; every arm was offered it. "at 0.1": the same strengths, all at one rate. "best": of
     all dropout, decay and early stopping.
     """

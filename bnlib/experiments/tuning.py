@@ -4,9 +4,9 @@ For each arm without a rate of its own: a grid of rates in steps of at most a fa
 development seeds that no result uses, and 200 of the 1,000 training images to validate on; the test
 images are never read. The rate with the best mean validation accuracy wins, the smaller of equals:
 accuracy at the end, or, for the claim about speed (C02), averaged over the epochs. The grid grows
-while the best rate lies at its edge. Of a family of arms, such as dropout of several rates, the
-member with the best score at its own rate is chosen. All scores go to `results/learning_rates.json`,
-the choices to `learning_rates.py` beside this file.
+while the best rate lies at its edge. Of a family of arms, such as dropout at several strengths, the
+member with the best score at its own rate is chosen. All scores go to the file
+`results/learning_rates.json`, the choices to `learning_rates.py` beside this one.
 """
 
 import json
