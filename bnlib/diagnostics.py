@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bnlib import checks, functional
-from bnlib.layers import Activation, Conv2d, Dropout, Linear, ReLU, Sigmoid, Tanh
+from bnlib.landscape import surface
+from bnlib.layers import Activation, Conv2d, Linear, ReLU, Sigmoid, Tanh
 
 STEEPEST = {Sigmoid: 0.25, Tanh: 1.0}
 # An output is saturated where the slope is below this share of the steepest.
@@ -163,6 +164,10 @@ def sharpness(network, x, labels, *, rng, iterations=100, tolerance=1e-6):
     it is faster, and finds the largest eigenvalue also where a negative one is stronger. Gradient
     descent on a quadratic diverges where lr exceeds 2 / sharpness (Cohen et al., 2021).
 
+    For smooth activations, such as tanh. Where a ReLU of some example switches within a small step,
+    its jump is divided by the step and taken for a curvature; over whole steps, measure with
+    `bnlib.landscape`.
+
     Parameters
     ----------
     network : bnlib.layers.Layer
@@ -198,25 +203,13 @@ def sharpness(network, x, labels, *, rng, iterations=100, tolerance=1e-6):
     >>> round(sharpness(layer, x, labels, rng=np.random.default_rng(0)), 6)
     2.0
     """
-    network = copy.deepcopy(network)
-    leaves = network.leaves()
-    if any(isinstance(leaf, Dropout) for leaf in leaves):
-        raise TypeError("sharpness: network must not contain dropout, whose noise is no curvature")
-    free = [(leaf, name) for leaf in leaves for name in leaf.params if name not in leaf.frozen]
-    if not free:
-        raise ValueError("sharpness: network must have parameters that are not frozen, got none")
-    centre = np.concatenate([leaf.params[name].ravel() for leaf, name in free])
-    x, step = np.asarray(x, float), STEP * (np.linalg.norm(centre) or 1)
+    function, centre = surface(network, x, labels)
+    step = STEP * (np.linalg.norm(centre) or 1)
 
     def curvature(direction):
         """The Hessian times a direction of length 1."""
-        gradients = []
-        for side in (step, -step):
-            _place(free, centre + side * direction)
-            _, cache = functional.softmax_cross_entropy(network.forward(x, training=True), labels)
-            network.backward(functional.softmax_cross_entropy_backward(cache))
-            gradients.append(np.concatenate([leaf.grads[name].ravel() for leaf, name in free]))
-        return (gradients[0] - gradients[1]) / (2 * step)
+        (_, above), (_, below) = (function(centre + side * direction) for side in (step, -step))
+        return (above - below) / (2 * step)
 
     start = rng.standard_normal(len(centre))
     return _largest_eigenvalue(curvature, start, iterations, tolerance)
@@ -255,15 +248,6 @@ def _shares(activation, z, y):
 
 def _rms(values):
     return float(np.sqrt(np.mean(np.square(values))))
-
-
-def _place(free, values):
-    """Replace the free parameters by the numbers of one long vector."""
-    start = 0
-    for leaf, name in free:
-        shape, size = leaf.params[name].shape, leaf.params[name].size
-        leaf.params = {**leaf.params, name: values[start : start + size].reshape(shape)}
-        start += size
 
 
 def _largest_eigenvalue(product, direction, iterations, tolerance):

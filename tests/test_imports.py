@@ -35,7 +35,7 @@ MAY_KNOW = {
     "training": MODEL,
     "ensembles": MODEL | {"training"},
     "whitening": set(),
-    "diagnostics": TRAINED,
+    "diagnostics": TRAINED | {"landscape"},
     "landscape": MODEL,
     "covariate_shift": MODEL,
     "batch_noise": MODEL,
@@ -43,8 +43,8 @@ MAY_KNOW = {
     "inference": TRAINED,
     "ood": TRAINED,
     "experiments": TRAINED
-    | {"diagnostics", "covariate_shift", "inference", "ood", "landscape", "batch_noise", "silencing"}
-    | {"whitening"},
+    | {"diagnostics", "inference", "ood", "whitening"}
+    | {"covariate_shift", "landscape", "batch_noise", "silencing"},
     "exercises": {"normalization", "relatives", "graph", "gradcheck", "verdicts"},
     "workers": {"normalization"},
     "graph_layout": set(),
@@ -52,6 +52,8 @@ MAY_KNOW = {
     "graph_drawing": {"graph_layout", "graph_words", "plots"},
     "plots": set(),
     "effect_plots": {"plots"},
+    "landscape_plots": {"plots"},
+    "shift_plots": {"plots"},
     "whitening_plots": {"plots"},
     "noise_plots": {"plots"},
     "display": {"plots", "graph_drawing"},
@@ -63,6 +65,8 @@ MAY_KNOW = {
 AT_TOP = {
     "plots": {"matplotlib"},
     "effect_plots": {"matplotlib"},
+    "landscape_plots": {"matplotlib"},
+    "shift_plots": {"matplotlib"},
     "whitening_plots": {"matplotlib"},
     "noise_plots": {"matplotlib"},
     "graph_drawing": {"matplotlib"},
