@@ -404,6 +404,13 @@ def test_the_grids_have_no_gap_and_hold_the_best_inside():
             assert (np.divide(rates[1:], rates[:-1]) < 3.4).all(), f"{name}: the grid has a gap"
 
 
+def test_the_chosen_eps_lies_inside_its_grid():
+    for own in experiment.CHOSEN.values():
+        for base, (_, eps) in own.items():
+            if nets.BASES[base].group:
+                assert experiment.EPS[0] < eps < experiment.EPS[-1], base
+
+
 def test_the_best_is_the_smaller_of_equals(monkeypatch):
     monkeypatch.setattr(experiment, "RACERS", ("plain", "own"))
     made_up = {
