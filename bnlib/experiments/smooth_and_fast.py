@@ -75,7 +75,10 @@ def smooth_and_fast(seed, draw, arms):
     by_network = found["steps"].reshape(len(NETWORKS), len(GRID))
     best = by_network.argmin(axis=1) + len(GRID) * np.arange(len(NETWORKS))
     members = dict(zip(GROUPS, (np.arange(len(SETTINGS)), learn, best), strict=True))
-    return {name: _correlations(found, members[name]) for name in arms}
+    results = {name: _correlations(found, members[name]) for name in arms}
+    if GROUPS[0] in results:  # in the other groups the settings differ from seed to seed
+        results[GROUPS[0]] |= {f"{name} of each": values.tolist() for name, values in found.items()}
+    return results
 
 
 def _settings(seed, data):
@@ -127,7 +130,7 @@ def _rulers(run, state):
 
 def _correlations(found, members):
     values = {name: numbers[members].tolist() for name, numbers in found.items()}
-    results = {"settings": len(members), **{f"{name} of each": v for name, v in values.items()}}
+    results: dict = {"settings": len(members)}
     for outcome, name in (("speed", "steps"), ("accuracy", "errors"), ("stability", "rise")):
         for ruler in RULERS:
             early, later = (
