@@ -11,25 +11,34 @@ arithmetic”, the line of x_hat.
 An exercise is a derivation in named steps (`derivations`), a catalogue of mistakes that replace one
 or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, for operations of the
 graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and made-up batches;
-`forward`, `backward`, `graph_nodes`, `evidence` and `weights` (with a short catalogue of its own)
-have the batches and the checkers. `examination` asks and answers, `diagnosis` finds the mistake,
-`calling` survives the reader's function, and `pointers` knows where the book derives what.
+`forward`, `backward`, `graph_nodes`, `evidence`, and with short catalogues of their own `weights`,
+`drift` and `whitening`, have the batches and the checkers. `examination` asks and answers,
+`diagnosis` finds the mistake, `calling` survives the reader's function, and `pointers` knows where
+the book derives what.
 """
 
 from bnlib.exercises.answers import Answer
 from bnlib.exercises.backward import check_backward
+from bnlib.exercises.drift import check_drift
 from bnlib.exercises.evidence import check_contrast, check_interval
 from bnlib.exercises.forward import check_forward
 from bnlib.exercises.graph_nodes import check_graph_node
+from bnlib.exercises.noise import check_noise
+from bnlib.exercises.roughness import check_roughness
 from bnlib.exercises.weights import check_rate, check_scale
+from bnlib.exercises.whitening import check_whitening
 
 __all__ = [
     "Answer",
     "check_backward",
     "check_contrast",
+    "check_drift",
     "check_forward",
     "check_graph_node",
     "check_interval",
+    "check_noise",
     "check_rate",
+    "check_roughness",
     "check_scale",
+    "check_whitening",
 ]

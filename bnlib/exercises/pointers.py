@@ -41,4 +41,12 @@ POINTERS = {
     # weights
     "scale": "chapter signal_propagation, “Where the square root comes from”",
     "rate": "chapter scale_invariance, “Weights without a length”",
+    # whitening
+    "white": "workshop whitening, “One matrix for all”",
+    # the surface of the loss
+    "roughness": "chapter smoothness, “The ruler of the paper”",
+    # batch statistics
+    "noise": "chapter regularization, “The law of the noise”",
+    # moving distributions
+    "drift": "chapter covariate_shift, “How far does a distribution move?”",
 }

@@ -192,12 +192,17 @@ def _whitened_more_accurate(batch, how):
 
 
 def _by_whole_set(batch):
-    own = f"whitened, whole set {batch} tuned"
-    rivals = ("batch norm, whole set", *RIVALS)
-    pair = own, f"batch norm, whole set {batch} tuned"
+    own, twin = (f"{kind}, whole set {batch} tuned" for kind in ("whitened", "batch norm"))
+    rivals = {"batch norm by the whole set": twin} | {
+        rival: f"{rival} {batch} tuned" for rival in RIVALS
+    }
+    larger = interaction((own, twin), _gain(batch, "tuned"), "test accuracy")
     return (
-        *(difference(own, f"{rival} {batch} tuned", "test accuracy") for rival in rivals),
-        interaction(pair, _gain(batch, "tuned"), "test accuracy"),
+        *(
+            replace(difference(own, arm, "test accuracy"), name=f"whitened - {rival}, {batch}")
+            for rival, arm in rivals.items()
+        ),
+        replace(larger, name=f"(whitened - batch norm, whole set) - (… by the batch), {batch}"),
     )
 
 

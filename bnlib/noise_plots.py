@@ -1,0 +1,134 @@
+"""Figures of noise and of what is done against overfitting."""
+
+import matplotlib
+import numpy as np
+
+from bnlib.plots import PAPER, STYLE, colour, leave_a_margin, panels
+
+
+def clouds(x, draws, spread, *, reach, ax=None):
+    """What some examples become in many batches, over what they are in all, and the law.
+
+    Parameters
+    ----------
+    x : ndarray of shape (K,)
+        x_hat of the examples by the statistics of all.
+    draws : ndarray of shape (K, R)
+        x_hat of each in R batches.
+    spread : callable
+        From x_hat, an ndarray, to the standard deviation that is expected there; drawn on either
+        side of the diagonal, dashed.
+    reach : float
+        Both axes go from -reach to reach.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = clouds(np.array([0.0, 1.0]), np.ones((2, 5)), lambda x: 0.1 + 0 * x, reach=2)
+    >>> len(ax.lines)
+    5
+    """
+    ax = panels(height=3.4) if ax is None else ax
+    line = np.linspace(-reach, reach, 81)
+    beside = spread(line)
+    with matplotlib.rc_context(STYLE):
+        ax.plot(line, line, color=colour("muted"), linewidth=1)
+        for side in (-1, 1):
+            ax.plot(line, line + side * beside, color=colour("ink"), linestyle="--", linewidth=1.2)
+        for place, own in zip(x, draws, strict=True):
+            at = place + 0.006 * reach * np.linspace(-5, 5, len(own))  # so that equal ones are seen
+            ax.plot(at, own, "o", color=colour("blue"), markersize=2.5, alpha=0.6)
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        ax.set(xlabel="x̂ among all examples", ylabel="x̂ in a batch")
+    return ax
+
+
+def straight_lines(lines, dots, *, reach, ax=None):
+    """Noise as straight lines through the plane of before and after, and examples on them.
+
+    Parameters
+    ----------
+    lines : ndarray of shape (L, 2)
+        Slope and height at 0 of each.
+    dots : ndarray of shape (K, 2)
+        Examples, before and after.
+    reach : float
+        Both axes go from -reach to reach.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = straight_lines(np.array([[1.25, 0.0], [0.0, 0.0]]), np.zeros((3, 2)), reach=2)
+    >>> len(ax.lines)
+    3
+    """
+    ax = panels(height=2.6) if ax is None else ax
+    ends = np.array([-reach, reach])
+    with matplotlib.rc_context(STYLE):
+        for slope, height in lines:
+            ax.plot(ends, slope * ends + height, color=colour("muted"), linewidth=0.9, alpha=0.8)
+        ax.plot(*np.transpose(dots), "o", color=colour("blue"), markersize=5)
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    return ax
+
+
+def rungs(rows, series, *, xlabel, ax=None):
+    """Means over seeds, one row per remedy and one mark per kind of network.
+
+    Parameters
+    ----------
+    rows : sequence of str
+        From top to bottom.
+    series : dict of str to dict of str to ndarray of shape (seeds,)
+        For each kind of network the rows that it has. A name that is a concept has that concept's
+        colour; the first is drawn hollow.
+    xlabel : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A thin line goes from the lower to the upper quartile of the seeds.
+
+    Examples
+    --------
+    >>> ax = rungs(["nothing"], {"plain": {"nothing": np.array([0.8, 0.9])}}, xlabel="accuracy")
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['nothing']
+    """
+    ax = panels(height=0.9 + 0.34 * len(rows)) if ax is None else ax
+    apart = np.linspace(-0.14, 0.14, len(series)) if len(series) > 1 else [0.0]
+    with matplotlib.rc_context(STYLE):
+        for number, (name, own) in enumerate(series.items()):
+            fill = PAPER[0] if number == 0 else colour(name)
+            for place, row in enumerate(rows):
+                if row not in own:
+                    continue
+                height = place + apart[number]
+                quartiles = np.quantile(own[row], (0.25, 0.75))
+                ax.plot(quartiles, [height, height], color=colour(name), linewidth=1.2)
+                ax.plot(
+                    np.mean(own[row]), height, "os^"[number % 3], color=colour(name),
+                    markerfacecolor=fill, markersize=7, label=name,
+                )  # fmt: skip
+        once = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+        ax.legend(
+            once.values(), once, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(once),
+            handletextpad=0.2,
+        )  # fmt: skip
+        ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+        ax.set_yticks(range(len(rows)), rows)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.grid(axis="y", color=colour("grid"), linewidth=0.8)
+        ax.set_axisbelow(True)
+    leave_a_margin(ax, left=0.04)
+    return ax

@@ -1,0 +1,110 @@
+"""Figures about moving distributions."""
+
+import matplotlib
+import numpy as np
+
+from bnlib.plots import PAPER, STYLE, colour, histogram, panels
+
+
+def percentiles(steps, bands, *, concept, xlabel, ylabel, ax=None):
+    """Three percentiles over time: the middle one drawn thick, the outer two with a band between.
+
+    Parameters
+    ----------
+    steps : ndarray of shape (K,)
+    bands : ndarray of shape (K, 3)
+        The lower, the middle and the upper percentile at each step.
+    concept : str
+        Its colour is theirs.
+    xlabel, ylabel : str
+        In lower case, with units.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = percentiles(np.arange(2), np.array([[-1, 0, 1], [0, 1, 2]]), concept="plain",
+    ...                  xlabel="step", ylabel="z")
+    >>> len(ax.lines)
+    3
+    """
+    ax = panels() if ax is None else ax
+    low, middle, high = np.asarray(bands).T
+    with matplotlib.rc_context(STYLE):
+        own = colour(concept)
+        ax.fill_between(steps, low, high, color=own, alpha=0.18, linewidth=0)
+        for outer in (low, high):
+            ax.plot(steps, outer, color=own, linewidth=0.9)
+        ax.plot(steps, middle, color=own, linewidth=2.2)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
+def places(values, *, bins):
+    """A histogram for each of several places in a network, one below the other, on one axis.
+
+    Parameters
+    ----------
+    values : dict of str to (str, ndarray)
+        Under the name of the place its concept, which gives the colour, and the values there.
+        Those beyond the bins are counted at the ends.
+    bins : ndarray
+        Of all histograms.
+
+    Returns
+    -------
+    ndarray of Axes
+
+    Examples
+    --------
+    >>> axes = places({"before": ("plain", np.zeros(5))}, bins=np.linspace(-1, 1, 5))
+    >>> axes[0].get_title(loc="left")
+    'before'
+    """
+    axes = panels(len(values), height=1.3, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for ax, (name, (concept, own)) in zip(axes, values.items(), strict=True):
+        inside = np.clip(own, bins[0], bins[-1])
+        histogram(inside, bins=bins, concept=concept, xlabel="", ax=ax)
+        ax.axvline(0, color=colour("muted"), linewidth=0.8)
+        ax.set_ylabel("share")
+        ax.set_title(name, loc="left")
+    return axes
+
+
+def trade(points, *, xlabel, ylabel, ax=None):
+    """One mark per arm, on logarithmic axes: what it pays for what it gets.
+
+    Parameters
+    ----------
+    points : sequence of (str, str, bool, float, float)
+        The arm's concept (its colour), marker, whether the marker is filled, and its place.
+    xlabel, ylabel : str
+        In lower case, with units.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> ax = trade([("plain", "o", True, 0.1, 2.0)], xlabel="change", ylabel="shift")
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['plain']
+    """
+    ax = panels(height=3.2) if ax is None else ax
+    named = set()
+    with matplotlib.rc_context(STYLE):
+        for concept, marker, filled, x, y in points:
+            own = colour(concept)
+            face = own if filled else PAPER[0]
+            label = None if concept in named else concept
+            look = {"color": own, "markerfacecolor": face, "markersize": 8, "linestyle": "none"}
+            ax.plot(x, y, marker=marker, label=label, **look)
+            named.add(concept)
+        ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+        ax.legend(loc="best", handlelength=1)
+    return ax
