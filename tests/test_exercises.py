@@ -1150,7 +1150,7 @@ def test_a_mistake_replaces_steps_that_exist_and_points_somewhere():
 
 @pytest.mark.parametrize("where", pointers.POINTERS.values())
 def test_a_pointer_names_a_section_that_the_page_has(where):
-    page, section = re.match(r"chapter (\w+), “(.+)”", where).groups()
+    page, section = re.match(r"(?:chapter|workshop) (\w+), “(.+)”", where).groups()
     cells = json.loads((BOOK / f"{page}.ipynb").read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     assert re.search(rf"^#+ {re.escape(section)}$", text, re.MULTILINE)
