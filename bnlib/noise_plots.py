@@ -41,7 +41,7 @@ def clouds(x, draws, spread, *, reach, ax=None):
             ax.plot(line, line + side * beside, color=colour("ink"), linestyle="--", linewidth=1.2)
         for place, own in zip(x, draws, strict=True):
             at = place + 0.006 * reach * np.linspace(-5, 5, len(own))  # so that equal ones are seen
-            ax.plot(at, own, "o", color=colour("blue"), markersize=2.5, alpha=0.6)
+            ax.plot(at, own, "o", color=colour("blue"), markersize=2.5, alpha=0.9)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
         ax.set(xlabel="x̂ among all examples", ylabel="x̂ in a batch")
     return ax

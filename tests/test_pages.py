@@ -256,11 +256,12 @@ def test_play_moves_the_figure_pauses_and_ends(fresh):
             "index => document.querySelectorAll('.bn-moving input[type=range]')[index].value > 0",
             arg=index,
         )
-        play.press("Enter")
+        assert names[0] != names[1], "the button must say what it does next"
+        if last > 1:  # of two frames the second is the end, where there is nothing to pause
+            play.press("Enter")
         paused = frame_of(fresh, index)["visible"]
         fresh.wait_for_timeout(700)
         assert frame_of(fresh, index)["visible"] == paused, "paused, it must stand still"
-        assert names[0] != names[1], "the button must say what it does next"
 
         slider.focus()
         fresh.keyboard.press("End")
