@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from bnlib.exercises.answers import answer
-from bnlib.exercises.calling import as_number, misfit
 from bnlib.exercises.diagnosis import Mistake
-from bnlib.exercises.examination import Exercise, by_shape, examine
+from bnlib.exercises.examination import by_shape, examine_number
 
 SIZES = (5, 8, 7)
 
@@ -111,24 +109,10 @@ def check_drift(f):
     >>> check_drift(lambda a, b: np.sqrt(np.mean((b - a) ** 2)) / a.std()).mistakes
     ('not_sorted',)
     """
-    problem = misfit(f, ["before", "after"])
-    if problem:
-        return answer(False, [problem])
-
-    def pair_itself(pair):
-        return pair
-
-    def run(f, before, after):
-        return f(before, after)
-
-    def unpack(value):
-        return {"drift": as_number("drift", value)}
-
-    exercise = Exercise(
-        DRIFT, ("drift",), DRIFT_MISTAKES, pair_itself, run, unpack, pair_itself,
-        called=by_shape, nouns=("pair of arrays", "pairs of arrays"),
+    return examine_number(
+        "drift", DRIFT, DRIFT_MISTAKES, f, made_up_pairs(np.random.default_rng(0)),
+        nouns=("pair of arrays", "pairs of arrays"), called=by_shape,
     )  # fmt: skip
-    return examine(exercise, f, made_up_pairs(np.random.default_rng(0)))
 
 
 def made_up_pairs(rng):

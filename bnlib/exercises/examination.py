@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnlib.exercises.answers import answer, listed, number_text, table, verb
-from bnlib.exercises.calling import Unfit, ask, fresh, is_missing, stopped
+from bnlib.exercises.calling import Unfit, as_number, ask, fresh, is_missing, misfit, stopped
 from bnlib.exercises.diagnosis import CLOSE, EXACT, Formula, Mistake, explain, follow, same, scale
 from bnlib.exercises.pointers import POINTERS
 
@@ -111,6 +111,27 @@ def examine(exercise, f, batches):
         return _judge(exercise, f, batches, [find(exercise, f, batch) for batch in batches])
     except Unfit as unfit:
         return answer(False, [f"Not right yet. {unfit}"])
+
+
+def examine_number(output, steps, mistakes, f, cases, *, nouns, called=by_value):
+    """Examine a function that is called with the values of a case and returns one number."""
+    problem = misfit(f, list(cases[0]))
+    if problem:
+        return answer(False, [problem])
+
+    def arguments(case):
+        return case
+
+    def run(f, **given):
+        return f(*given.values())
+
+    def unpack(value):
+        return {output: as_number(output, value)}
+
+    exercise = Exercise(
+        steps, (output,), mistakes, arguments, run, unpack, arguments, called=called, nouns=nouns
+    )
+    return examine(exercise, f, cases)
 
 
 def _judge(exercise, f, batches, found):

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from bnlib.exercises.answers import answer
-from bnlib.exercises.calling import as_number, misfit
 from bnlib.exercises.diagnosis import Mistake
-from bnlib.exercises.examination import Exercise, by_value, examine
+from bnlib.exercises.examination import examine_number
 
 # x_hat, skewness, kurtosis and batch size; the kurtosis exceeds 1 + skewness², as it always does.
 GIVEN = ("x_hat", "skewness", "kurtosis", "m")
@@ -121,21 +119,5 @@ def check_noise(f):
     >>> check_noise(lambda x_hat, skewness, kurtosis, m: m**-0.5).mistakes
     ('scale_forgotten', 'skewness_forgotten')
     """
-    problem = misfit(f, list(GIVEN))
-    if problem:
-        return answer(False, [problem])
-
-    def case_itself(case):
-        return case
-
-    def run(f, **given):
-        return f(*given.values())
-
-    def unpack(value):
-        return {"std": as_number("std", value)}
-
-    exercise = Exercise(
-        NOISE, ("std",), NOISE_MISTAKES, case_itself, run, unpack, case_itself,
-        called=by_value, nouns=("case", "cases"),
-    )  # fmt: skip
-    return examine(exercise, f, [dict(zip(GIVEN, case, strict=True)) for case in CASES])
+    cases = [dict(zip(GIVEN, case, strict=True)) for case in CASES]
+    return examine_number("std", NOISE, NOISE_MISTAKES, f, cases, nouns=("case", "cases"))

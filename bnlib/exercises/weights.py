@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from bnlib.exercises.answers import answer
-from bnlib.exercises.calling import as_number, ask, misfit
+from bnlib.exercises.calling import ask
 from bnlib.exercises.diagnosis import Mistake
-from bnlib.exercises.examination import Exercise, by_value, examine
+from bnlib.exercises.examination import examine_number
 
 # Layers no two of which agree in any width, and rates and factors likewise.
 LAYERS = ((50, 20), (20, 80), (64, 256), (100, 10))
@@ -149,7 +148,7 @@ def check_scale(f):
     """
     layers = [dict(zip(("fan_in", "fan_out"), layer, strict=True)) for layer in LAYERS]
     mistakes = (*SCALE_MISTAKES, *_constant(f, layers[0]))
-    return _examine("std", SCALE, mistakes, f, layers, ("layer", "layers"))
+    return examine_number("std", SCALE, mistakes, f, layers, nouns=("layer", "layers"))
 
 
 def check_rate(f):
@@ -173,28 +172,7 @@ def check_rate(f):
     ('factor_once',)
     """
     cases = [dict(zip(("lr", "factor"), case, strict=True)) for case in RATES]
-    return _examine("rate", RATE, RATE_MISTAKES, f, cases, ("case", "cases"))
-
-
-def _examine(output, steps, mistakes, f, cases, nouns):
-    """Examine a function of numbers that returns one number."""
-    problem = misfit(f, list(cases[0]))
-    if problem:
-        return answer(False, [problem])
-
-    def arguments(case):
-        return case
-
-    def run(f, **given):
-        return f(*given.values())
-
-    def unpack(value):
-        return {output: as_number(output, value)}
-
-    exercise = Exercise(
-        steps, (output,), mistakes, arguments, run, unpack, arguments, called=by_value, nouns=nouns
-    )
-    return examine(exercise, f, cases)
+    return examine_number("rate", RATE, RATE_MISTAKES, f, cases, nouns=("case", "cases"))
 
 
 def _constant(f, layer):
