@@ -38,7 +38,7 @@ def effects(findings, *, xlabel, names=None, scale="linear", ax=None):
     >>> effects(got.needs, xlabel="accuracy").get_xlabel()
     'accuracy'
     """
-    ax = _rows(len(findings)) if ax is None else ax
+    ax = panels(height=0.9 + 0.3 * len(findings)) if ax is None else ax
     names = [finding.contrast.name for finding in findings] if names is None else names
     small = findings[0].contrast.smallest
     zero, low, high = (1.0, 1 / small, small) if scale == "log" else (0.0, -small, small)
@@ -62,13 +62,6 @@ def effects(findings, *, xlabel, names=None, scale="linear", ax=None):
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
     leave_a_margin(ax, left=0.06)
-    return ax
-
-
-def _rows(count):
-    """Axes for so many named rows, with room for a page's font, which may be wider than ours."""
-    ax = panels(height=0.9 + 0.3 * count)
-    ax.figure.get_layout_engine().set(rect=(0.06, 0, 0.92, 1))
     return ax
 
 
@@ -295,7 +288,7 @@ def strips(series, *, xlabel, xscale="linear", ax=None):
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['a', 'b']
     """
-    ax = _rows(len(series)) if ax is None else ax
+    ax = panels(height=0.9 + 0.3 * len(series)) if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for row, values in enumerate(series.values()):
             at = row + np.linspace(-0.2, 0.2, len(values))  # apart, so that equal ones are seen
