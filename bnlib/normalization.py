@@ -12,8 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from bnlib import checks
+from bnlib.relatives import group_norm as group_norm
+from bnlib.relatives import group_norm_backward as group_norm_backward
+from bnlib.relatives import instance_norm as instance_norm
+from bnlib.relatives import instance_norm_backward as instance_norm_backward
 from bnlib.relatives import layer_norm as layer_norm
 from bnlib.relatives import layer_norm_backward as layer_norm_backward
+from bnlib.relatives import rms_norm as rms_norm
+from bnlib.relatives import rms_norm_backward as rms_norm_backward
 
 
 class BatchNormCache(NamedTuple):

@@ -9,7 +9,7 @@ from bnlib.layers.dropout import Dropout
 from bnlib.layers.layer import Layer
 from bnlib.layers.linear import Conv2d, Linear
 from bnlib.layers.networks import Residual, Sequential, convnet, mlp
-from bnlib.layers.norms import BatchNorm, LayerNorm
+from bnlib.layers.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from bnlib.layers.pooling import Flatten, GlobalAveragePool, MaxPool2d
 
 __all__ = [
@@ -19,10 +19,13 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAveragePool",
+    "GroupNorm",
+    "InstanceNorm",
     "Layer",
     "LayerNorm",
     "Linear",
     "MaxPool2d",
+    "RMSNorm",
     "ReLU",
     "Residual",
     "Sequential",

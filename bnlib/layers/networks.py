@@ -9,7 +9,7 @@ from bnlib import checks
 from bnlib.layers.activations import ReLU
 from bnlib.layers.layer import Layer
 from bnlib.layers.linear import Conv2d, Linear
-from bnlib.layers.norms import BatchNorm, LayerNorm
+from bnlib.layers.norms import BatchNorm, InstanceNorm, LayerNorm, RMSNorm
 from bnlib.layers.pooling import Flatten, GlobalAveragePool, MaxPool2d
 
 
@@ -149,7 +149,8 @@ def mlp(
     batch_norm : bool
         True is short for norm=BatchNorm.
     norm : type of Layer, optional
-        Called with the number of units and `dtype`, for instance `LayerNorm`.
+        Called with the number of units and `dtype`, for instance `LayerNorm` or
+        ``functools.partial(GroupNorm, 4)``.
     placement : "before" or "after"
         Where the norm stands, seen from the activation. A linear layer directly before batch norm
         has no bias: the mean would take it away.
@@ -215,8 +216,9 @@ def convnet(
     batch_norm : bool
         True is short for norm=BatchNorm.
     norm : type of Layer, optional
-        Before every activation, called with the number of channels and `dtype`; `LayerNorm` with
-        the whole shape (C, H, W) instead.
+        Before every activation, called with the number of channels and `dtype`; `LayerNorm` and
+        `RMSNorm` with the whole shape (C, H, W) instead. A convolution before batch norm or
+        instance norm has no bias.
     head : "flatten" or "average"
         What the linear layer sees: all pixels of the last maps, or the mean of each map.
     scale : float, "he" or "glorot"
@@ -246,7 +248,7 @@ def convnet(
     layers: list[Layer] = []
     depth, height, width = shape
     for out in channels:
-        size = (out, height, width) if norm is LayerNorm else out
+        size = (out, height, width) if norm in (LayerNorm, RMSNorm) else out
         norms = [norm(size, dtype=dtype)] if norm else []
         bias = not _takes_away_a_bias(norms)
         convolution = Conv2d(depth, out, 3, padding=1, rng=rng, scale=scale, bias=bias, dtype=dtype)
@@ -267,4 +269,4 @@ def _chosen_norm(operation, batch_norm, norm):
 
 
 def _takes_away_a_bias(norms):
-    return any(isinstance(norm, BatchNorm) for norm in norms)
+    return any(isinstance(norm, BatchNorm | InstanceNorm) for norm in norms)

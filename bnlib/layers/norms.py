@@ -64,18 +64,11 @@ class BatchNorm(Layer):
     ):
         super().__init__()
         checks.count("BatchNorm", "num_features", num_features)
-        checks.positive("BatchNorm", "eps", eps)
         if momentum is not None:
             checks.share("BatchNorm", "momentum", momentum)
-        checks.flag("BatchNorm", "affine", affine)
         checks.flag("BatchNorm", "track_running_stats", track_running_stats)
-        checks.float_array("BatchNorm", "dtype", np.empty(0, dtype))
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        if affine:
-            self.params = {
-                "weight": np.ones(num_features, dtype),
-                "bias": np.zeros(num_features, dtype),
-            }
+        self.params = _scale_and_shift("BatchNorm", num_features, eps, affine, dtype)
         if track_running_stats:
             self.buffers = {
                 "running_mean": np.zeros(num_features, dtype),
@@ -92,11 +85,7 @@ class BatchNorm(Layer):
                 raise ValueError(f"{operation}: {name} must not be negative, got {value}")
 
     def _forward(self, x, training):
-        x = checks.batch("BatchNorm", x)
-        if x.shape[1] != self.num_features:
-            raise ValueError(
-                f"BatchNorm: x must have {self.num_features} channels (axis 1), got shape {x.shape}"
-            )
+        x = _checked_channels("BatchNorm", x, self.num_features)
         gamma, beta = self.params.get("weight"), self.params.get("bias")
         if self.buffers and not training:
             mean, var = self.buffers["running_mean"], self.buffers["running_var"]
@@ -165,23 +154,12 @@ class LayerNorm(Layer):
 
     def __init__(self, num_features, *, eps=1e-5, affine=True, dtype=np.float64):
         super().__init__()
-        self.shape = num_features if isinstance(num_features, tuple) else (num_features,)
-        for length in self.shape:
-            checks.count("LayerNorm", "num_features", length)
-        checks.positive("LayerNorm", "eps", eps)
-        checks.flag("LayerNorm", "affine", affine)
-        checks.float_array("LayerNorm", "dtype", np.empty(0, dtype))
+        self.shape = _checked_shape("LayerNorm", num_features)
         self.eps = eps
-        if affine:
-            self.params = {
-                "weight": np.ones(self.shape, dtype),
-                "bias": np.zeros(self.shape, dtype),
-            }
+        self.params = _scale_and_shift("LayerNorm", self.shape, eps, affine, dtype)
 
     def _forward(self, x, training):
-        x = checks.float_array("LayerNorm", "x", x)
-        if x.shape[-len(self.shape) :] != self.shape:
-            raise ValueError(f"LayerNorm: x must end in the shape {self.shape}, got {x.shape}")
+        x = _checked_end("LayerNorm", x, self.shape)
         gamma, beta = self.params.get("weight"), self.params.get("bias")
         y, cache = normalization.layer_norm(x, gamma, beta, axis=-len(self.shape), eps=self.eps)
         return y, cache, self.buffers
@@ -189,3 +167,170 @@ class LayerNorm(Layer):
     def _backward(self, dy, cache):
         dx, dgamma, dbeta = normalization.layer_norm_backward(dy, cache)
         return dx, {"weight": dgamma, "bias": dbeta} if self.params else {}
+
+
+class GroupNorm(Layer):
+    """Group norm with its learned scale and shift: the same in training and in evaluation.
+
+    Parameters
+    ----------
+    num_groups : int
+        Divides num_channels.
+    num_channels : int
+        The number of channels C of x, shape (N, C) or (N, C, *spatial).
+    eps : float
+        Added to the variance.
+    affine : bool
+        With gamma (`weight`, starts at 1) and beta (`bias`, starts at 0), one of each per channel.
+    dtype : dtype
+
+    Notes
+    -----
+    `mlp` and `convnet` call a norm with the number of channels: give them
+    ``norm=functools.partial(GroupNorm, 4)``.
+
+    Examples
+    --------
+    >>> GroupNorm(2, 4).forward(np.array([[1.0, 3.0, 40.0, 20.0]]), training=True).round(3)
+    array([[-1.,  1.,  1., -1.]])
+    """
+
+    def __init__(self, num_groups, num_channels, *, eps=1e-5, affine=True, dtype=np.float64):
+        super().__init__()
+        checks.count("GroupNorm", "num_groups", num_groups)
+        checks.count("GroupNorm", "num_channels", num_channels)
+        if num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm: num_groups must divide the {num_channels} channels, got {num_groups}"
+            )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.params = _scale_and_shift("GroupNorm", num_channels, eps, affine, dtype)
+
+    def _forward(self, x, training):
+        x = _checked_channels("GroupNorm", x, self.num_channels)
+        gamma, beta = self.params.get("weight"), self.params.get("bias")
+        y, cache = normalization.group_norm(x, self.num_groups, gamma, beta, eps=self.eps)
+        return y, cache, self.buffers
+
+    def _backward(self, dy, cache):
+        dx, dgamma, dbeta = normalization.group_norm_backward(dy, cache)
+        return dx, {"weight": dgamma, "bias": dbeta} if self.params else {}
+
+
+class InstanceNorm(Layer):
+    """Instance norm: each channel of each picture by itself, in training and in evaluation.
+
+    As PyTorch's it starts without gamma and beta and keeps no running averages.
+
+    Parameters
+    ----------
+    num_features : int
+        The number of channels C of x, shape (N, C, *spatial).
+    eps : float
+        Added to the variance.
+    affine : bool
+        With gamma (`weight`, starts at 1) and beta (`bias`, starts at 0), one of each per channel.
+    dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        For a single value per channel, as in x of shape (N, C): nothing of x would be left.
+
+    Examples
+    --------
+    >>> InstanceNorm(1).forward(np.array([[[1.0, 3.0]], [[7.0, 2.0]]]), training=True).round(3)
+    array([[[-1.,  1.]],
+    <BLANKLINE>
+           [[ 1., -1.]]])
+    """
+
+    def __init__(self, num_features, *, eps=1e-5, affine=False, dtype=np.float64):
+        super().__init__()
+        checks.count("InstanceNorm", "num_features", num_features)
+        self.num_features, self.eps = num_features, eps
+        self.params = _scale_and_shift("InstanceNorm", num_features, eps, affine, dtype)
+
+    def _forward(self, x, training):
+        x = _checked_channels("InstanceNorm", x, self.num_features)
+        if x.size == x.shape[0] * x.shape[1]:
+            raise ValueError(
+                "InstanceNorm: x must have more than one value per channel of an example, "
+                f"got shape {x.shape}"
+            )
+        gamma, beta = self.params.get("weight"), self.params.get("bias")
+        y, cache = normalization.instance_norm(x, gamma, beta, eps=self.eps)
+        return y, cache, self.buffers
+
+    def _backward(self, dy, cache):
+        dx, dgamma, dbeta = normalization.instance_norm_backward(dy, cache)
+        return dx, {"weight": dgamma, "bias": dbeta} if self.params else {}
+
+
+class RMSNorm(Layer):
+    """RMS norm with its learned scale: layer norm without the mean and without the shift.
+
+    Parameters
+    ----------
+    num_features : int or tuple of int
+        Shape of what is normalized together: the last axes of x, as for `LayerNorm`.
+    eps : float
+        Added to the mean square; PyTorch's default is smaller.
+    affine : bool
+        With gamma (`weight`, starts at 1), one per feature.
+    dtype : dtype
+
+    Examples
+    --------
+    >>> RMSNorm(2).forward(np.array([[3.0, 3.0], [0.0, 5.0]]), training=True).round(3)
+    array([[1.   , 1.   ],
+           [0.   , 1.414]])
+    """
+
+    def __init__(self, num_features, *, eps=1e-5, affine=True, dtype=np.float64):
+        super().__init__()
+        self.shape = _checked_shape("RMSNorm", num_features)
+        self.eps = eps
+        self.params = _scale_and_shift("RMSNorm", self.shape, eps, affine, dtype)
+        self.params.pop("bias", None)
+
+    def _forward(self, x, training):
+        x = _checked_end("RMSNorm", x, self.shape)
+        gamma, axis = self.params.get("weight"), -len(self.shape)
+        y, cache = normalization.rms_norm(x, gamma, axis=axis, eps=self.eps)
+        return y, cache, self.buffers
+
+    def _backward(self, dy, cache):
+        dx, dgamma = normalization.rms_norm_backward(dy, cache)
+        return dx, {"weight": dgamma} if self.params else {}
+
+
+def _scale_and_shift(operation, shape, eps, affine, dtype):
+    """The parameters of a norm, none if it is not affine; and the options that all norms share."""
+    checks.positive(operation, "eps", eps)
+    checks.flag(operation, "affine", affine)
+    checks.float_array(operation, "dtype", np.empty(0, dtype))
+    return {"weight": np.ones(shape, dtype), "bias": np.zeros(shape, dtype)} if affine else {}
+
+
+def _checked_channels(operation, x, channels):
+    x = checks.batch(operation, x)
+    if x.shape[1] != channels:
+        raise ValueError(
+            f"{operation}: x must have {channels} channels (axis 1), got shape {x.shape}"
+        )
+    return x
+
+
+def _checked_shape(operation, num_features):
+    shape = num_features if isinstance(num_features, tuple) else (num_features,)
+    for length in shape:
+        checks.count(operation, "num_features", length)
+    return shape
+
+
+def _checked_end(operation, x, shape):
+    x = checks.float_array(operation, "x", x)
+    if x.shape[-len(shape) :] != shape:
+        raise ValueError(f"{operation}: x must end in the shape {shape}, got {x.shape}")
+    return x
