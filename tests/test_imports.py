@@ -21,6 +21,7 @@ MODEL = BASE | {"layers"}
 TRAINED = MODEL | {"training", "ensembles"}
 MAY_KNOW = {
     "checks": set(),
+    "checkpoints": set(),
     "normalization": {"relatives"},
     "relatives": set(),
     "functional": {"convolution"},

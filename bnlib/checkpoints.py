@@ -1,0 +1,221 @@
+"""A network's numbers in a file: saved whole or not at all, checked before they are used.
+
+The file is an `.npz` archive that `np.load` opens too: one array for each name of the network's
+`state_dict`, uncompressed, and one entry that says which format this is and what the digest of the
+arrays must be. There is no pickle in it, so loading a stranger's file runs no code of theirs. What
+the layers are, and their settings (eps, momentum, strides), is not in the file: the code makes the
+network, the file fills it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+FORMAT = 1
+ABOUT = "__bnlib__"  # the entry with format and digest, as the bytes of a JSON text
+# What zipfile raises when it meets nonsense; OSError when it is sent to a place before the start.
+DAMAGED = (
+    zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, struct.error,
+    UnicodeDecodeError,
+)  # fmt: skip
+MAX_HEADER = 4096  # bytes that precede the numbers in an entry, and the size of ABOUT
+
+
+def save(network, path):
+    """Write all parameters and buffers of a network into one file.
+
+    The file appears under its name when it is whole and on the disk; until then, and when the
+    program is stopped in the middle, an older file of that name stays what it was. The same state
+    gives the same bytes.
+
+    Parameters
+    ----------
+    network : bnlib.layers.Layer
+    path : str or path
+        As given: no ending is added.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bnlib.layers import BatchNorm
+    >>> layer, other = BatchNorm(2), BatchNorm(2)
+    >>> y = layer.forward(np.array([[1.0, 2.0], [3.0, 5.0]]), training=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(layer, f"{folder}/layer.npz")
+    ...     load(other, f"{folder}/layer.npz")
+    >>> other.buffers["running_mean"]
+    array([0.2 , 0.35])
+    """
+    state = {name: np.asarray(value, order="C") for name, value in network.state_dict().items()}
+    about = json.dumps({"format": FORMAT, "digest": digest(state)}).encode()
+    path = Path(path).resolve()  # where a link leads, not the link
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, value in {ABOUT: np.frombuffer(about, np.uint8), **state}.items():
+                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
+                        npy.write_array(entry, value, version=(1, 0), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def load(network, path):
+    """Fill a network with what `save` wrote.
+
+    Parameters
+    ----------
+    network : bnlib.layers.Layer
+        Made by the same code; numbers are converted to its dtypes. When the file is not right, it
+        stays as it was.
+    path : str or path
+
+    Raises
+    ------
+    ValueError
+        For a file that is truncated, damaged, tampered with, not one of `save`'s, written by a
+        newer bnlib, or made for another network. Nothing in it is executed, and no more memory is
+        taken than the network's own state needs in float64.
+    FileNotFoundError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bnlib.layers import BatchNorm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(BatchNorm(2), f"{folder}/two.npz")
+    ...     load(BatchNorm(3), f"{folder}/two.npz")
+    Traceback (most recent call last):
+    ValueError: load: two.npz must hold weight of shape (3,) to fit this network, got (2,)
+    """
+    expected = {name: value.shape for name, value in network.state_dict().items()}
+    name = Path(path).name
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                claimed, state = _about(name, archive), _state(name, archive, expected)
+        except _Refused as refused:
+            raise ValueError(str(refused)) from None
+        except DAMAGED as error:
+            raise ValueError(
+                f"load: {name} must be a whole file that bnlib.checkpoints.save wrote, got a "
+                "truncated, damaged or foreign one"
+            ) from error
+    if digest(state) != claimed:
+        raise ValueError(
+            f"load: {name} must hold the numbers that were saved, got a digest that does not "
+            "match: the file was changed"
+        )
+    network.load_state_dict(state)
+
+
+def digest(state):
+    """SHA-256 over the names, dtypes, shapes and bytes of a state.
+
+    It finds damage and careless edits. Who forges a file on purpose can compute it too: to know
+    whom a file comes from takes a signature.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> digest({"a": np.zeros(2)})[:8], digest({"a": np.zeros((2, 1))})[:8]
+    ('a8899f03', '6fc4b90d')
+    """
+    found = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        found.update(json.dumps([name, value.dtype.str, value.shape]).encode())
+        found.update(value.tobytes())
+    return found.hexdigest()
+
+
+class _Refused(Exception):
+    """A sentence about what is wrong with a file."""
+
+
+def _about(name, archive):
+    """The digest that the file names, once its format is known to be ours."""
+    foreign = f"load: {name} must be a file that bnlib.checkpoints.save wrote, got"
+    if f"{ABOUT}.npy" not in archive.namelist():
+        raise _Refused(f"{foreign} an archive without an entry {ABOUT}")
+    text = _array(name, archive, ABOUT, None).tobytes()
+    try:
+        about = json.loads(text)
+        version, claimed = about["format"], about["digest"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise _Refused(f"{foreign} an entry {ABOUT} that cannot be read") from None
+    if version != FORMAT:
+        raise _Refused(
+            f"load: {name} must have format {FORMAT}, which this bnlib reads, got {version!r}: it "
+            "was written by another version"
+        )
+    return claimed
+
+
+def _state(name, archive, expected):
+    """The arrays, when their names are those of the network."""
+    found = [entry.removesuffix(".npy") for entry in archive.namelist() if entry != f"{ABOUT}.npy"]
+    if len({*found}) < len(archive.namelist()) - 1:
+        raise _Refused(f"load: {name} must hold each name once, got one name twice")
+    if {*found} != {*expected}:
+        raise _Refused(
+            f"load: {name} must hold the names {sorted(expected)} of this network's state, "
+            f"got {sorted(found)}"
+        )
+    return {each: _array(name, archive, each, shape) for each, shape in expected.items()}
+
+
+def _array(name, archive, key, shape):
+    """One array; what its header says is checked before a byte of its numbers is read."""
+    entry = archive.getinfo(f"{key}.npy")
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise _Refused(f"load: {name} must be uncompressed, as save writes it, got a packed {key}")
+    with archive.open(entry) as file:
+        try:
+            version = npy.read_magic(file)
+            found, by_columns, dtype = npy.read_array_header_1_0(file)
+        except (ValueError, SyntaxError, OverflowError, RecursionError):
+            raise _Refused(f"load: {name} must hold numpy arrays, got none in {key}") from None
+        if version != (1, 0) or by_columns or dtype.kind not in "fiu":
+            kind = "Python objects, which it never unpickles" if dtype.hasobject else dtype
+            raise _Refused(f"load: {name} must hold plain numbers, got {kind} in {key}")
+        if shape is not None and found != shape:
+            raise _Refused(
+                f"load: {name} must hold {key} of shape {shape} to fit this network, got {found}"
+            )
+        count = int(np.prod(found, dtype=object))
+        bounded = entry.file_size <= count * dtype.itemsize + MAX_HEADER
+        numbers = file.read() if bounded and count <= max(np.prod(shape or MAX_HEADER), 0) else b""
+    if len(numbers) != count * dtype.itemsize:
+        raise _Refused(f"load: {name} must hold all numbers of {key}, got too many or too few")
+    return np.frombuffer(numbers, dtype).reshape(found)
+
+
+def _sync_folder(folder):
+    """Make the new name itself outlive a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
