@@ -1,6 +1,7 @@
 """Layers: state, modes, and that a call that raises has done nothing."""
 
 import copy
+import functools
 import re
 
 import numpy as np
@@ -14,12 +15,15 @@ from bnlib.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool,
+    GroupNorm,
+    InstanceNorm,
     Layer,
     LayerNorm,
     Linear,
     MaxPool2d,
     ReLU,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Tanh,
@@ -244,6 +248,52 @@ def test_layer_norm_without_affine_has_nothing_to_learn():
     assert layer.params == layer.grads == {}
 
 
+@pytest.mark.parametrize(
+    ("layer", "function"),
+    [
+        (GroupNorm(1, 2), lambda x, *p: normalization.group_norm(x, 1, *p)),
+        (GroupNorm(2, 2, affine=False), lambda x: normalization.group_norm(x, 2)),
+        (InstanceNorm(2), normalization.instance_norm),
+        (InstanceNorm(2, affine=True), normalization.instance_norm),
+        (RMSNorm((5, 6)), lambda x, *p: normalization.rms_norm(x, *p, axis=-2)),
+        (RMSNorm(6, affine=False), normalization.rms_norm),
+    ],
+)
+def test_a_relative_is_its_function_in_both_modes(layer, function):
+    start = {name: 1 + rng.normal(size=v.shape) for name, v in layer.state_dict().items()}
+    layer.load_state_dict(start)
+    expected = function(PICTURES, *start.values())[0]
+    for training in (True, False):
+        y = layer.forward(PICTURES, training=training)
+        np.testing.assert_array_equal(y, expected)
+    layer.backward(PICTURES)
+    assert list(layer.grads) == list(start)
+    assert layer.buffers == {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        (GroupNorm(2, 4), ["weight", "bias"]),
+        (GroupNorm(2, 4, affine=False), []),
+        (InstanceNorm(4), []),
+        (InstanceNorm(4, affine=True), ["weight", "bias"]),
+        (RMSNorm(4), ["weight"]),
+        (RMSNorm(4, affine=False), []),
+    ],
+)
+def test_the_state_of_the_relatives(layer, names):
+    assert list(layer.state_dict()) == names
+    assert all(value.shape == (4,) for value in layer.params.values())
+
+
+@pytest.mark.parametrize("layer", [GroupNorm, InstanceNorm, RMSNorm])
+def test_a_relative_takes_its_dtype(layer):
+    sizes = (1, 2) if layer is GroupNorm else (2,)
+    params = layer(*sizes, affine=True, dtype=np.float32).params
+    assert {value.dtype for value in params.values()} == {np.dtype(np.float32)}
+
+
 def test_dropout_is_noise_in_training_and_nothing_in_evaluation():
     layer = Dropout(0.5, np.random.default_rng(0))
     first, second = (layer.forward(X, training=True) for _ in range(2))
@@ -413,6 +463,9 @@ def test_a_bad_upstream_gradient_changes_nothing(bad):
     [
         BatchNorm(3),
         LayerNorm(3),
+        GroupNorm(1, 3),
+        InstanceNorm(3),
+        RMSNorm(3),
         Linear(3, 3, rng=rng),
         Conv2d(3, 3, 1, rng=rng),
         Dropout(0.5, rng),
@@ -479,6 +532,14 @@ def test_a_layer_stands_in_a_network_once():
         (lambda: LayerNorm(3, eps=0), ValueError, "LayerNorm: eps must be a number above 0"),
         (lambda: LayerNorm(3, affine=1), TypeError, "LayerNorm: affine must be True or False"),
         (lambda: LayerNorm(3, dtype=int), TypeError, "LayerNorm: dtype must be an array of"),
+        (lambda: GroupNorm(2, 3), ValueError, "num_groups must divide the 3 channels, got 2"),
+        (lambda: GroupNorm(0, 3), ValueError, "GroupNorm: num_groups must be at least 1, got 0"),
+        (lambda: GroupNorm(1, 0), ValueError, "GroupNorm: num_channels must be at least 1, got 0"),
+        (lambda: GroupNorm(1, 3, eps=0), ValueError, "GroupNorm: eps must be a number above 0"),
+        (lambda: InstanceNorm(0), ValueError, "InstanceNorm: num_features must be at least 1"),
+        (lambda: InstanceNorm(3, affine=1), TypeError, "InstanceNorm: affine must be True or"),
+        (lambda: RMSNorm((3, 0)), ValueError, "RMSNorm: num_features must be at least 1, got 0"),
+        (lambda: RMSNorm(3, dtype=int), TypeError, "RMSNorm: dtype must be an array of"),
         (lambda: Dropout(1.5, rng), ValueError, "Dropout: rate must lie in [0, 1], got 1.5"),
         (lambda: Conv2d(1, 1, 0, rng=rng), ValueError, "Conv2d: size must be at least 1, got 0"),
     ],
@@ -496,6 +557,11 @@ def test_bad_options_of_other_layers(call, error, says):
         (LayerNorm((6, 3)), X[:5], ValueError, "x must end in the shape (6, 3), got (5, 3)"),
         (LayerNorm((6, 3)), X[0], ValueError, "x must end in the shape (6, 3), got (3,)"),
         (LayerNorm(3), X[:0], ValueError, "x must not be empty"),
+        (GroupNorm(1, 2), X, ValueError, "GroupNorm: x must have 2 channels (axis 1), got"),
+        (GroupNorm(1, 3), X[:0], ValueError, "GroupNorm: x must not be empty"),
+        (InstanceNorm(2), X, ValueError, "InstanceNorm: x must have 2 channels (axis 1), got"),
+        (InstanceNorm(3), X, ValueError, "more than one value per channel of an example, got"),
+        (RMSNorm(2), X, ValueError, "RMSNorm: x must end in the shape (2,), got (6, 3)"),
         (Dropout(0.5, rng), X.astype(int), TypeError, "dropout: x must be an array of float16"),
         (Flatten(), X[0], ValueError, "Flatten: x must have shape (N, C, *spatial), got (3,)"),
         (GlobalAveragePool(), X[:0], ValueError, "GlobalAveragePool: x must not be empty"),
@@ -677,7 +743,7 @@ def test_mlp_sets_the_output_scale_apart():
     assert not weights(scale="glorot", output_scale=0.0)[1].any()
 
 
-@pytest.mark.parametrize("norm", [None, BatchNorm, LayerNorm])
+@pytest.mark.parametrize("norm", [None, BatchNorm, LayerNorm, RMSNorm, InstanceNorm])
 @pytest.mark.parametrize("head", ["flatten", "average"])
 def test_convnet_has_the_same_filters_whatever_the_norm_and_the_head(norm, head):
     plain = convnet((2, 9, 8), [3, 4], 10, rng=np.random.default_rng(3))
@@ -688,10 +754,31 @@ def test_convnet_has_the_same_filters_whatever_the_norm_and_the_head(norm, head)
     filters = [[la for la in net.layers if isinstance(la, Conv2d)] for net in (plain, network)]
     for a, b in zip(*filters, strict=True):
         np.testing.assert_array_equal(a.params["weight"], b.params["weight"])
-        assert ("bias" in b.params) == (norm is not BatchNorm)
+        assert ("bias" in b.params) == (norm not in (BatchNorm, InstanceNorm))
     y = network.forward(np.ones((4, 2, 9, 8)), training=True)
     assert y.shape == (4, 10)
     assert network.backward(y).shape == (4, 2, 9, 8)
+
+
+def test_group_norm_in_networks_gets_its_groups_by_partial():
+    norm = functools.partial(GroupNorm, 2)
+    deep = mlp([3, 4, 6, 2], rng=rng, norm=norm, dtype=np.float32)
+    wide = convnet((2, 9, 8), [4, 6], 10, rng=rng, norm=norm)
+    for network in (deep, wide):
+        norms = [layer for layer in network.layers if isinstance(layer, GroupNorm)]
+        assert [(one.num_groups, one.num_channels) for one in norms] == [(2, 4), (2, 6)]
+        weighted = [layer for layer in network.layers if isinstance(layer, Linear | Conv2d)]
+        assert all("bias" in layer.params for layer in weighted)
+    assert {v.dtype for v in deep.state_dict().values()} == {np.dtype(np.float32)}
+
+
+def test_instance_norm_takes_a_bias_away_and_group_norm_does_not():
+    bias = np.array([3.0, -1.0])[:, None, None]
+    instance, group = InstanceNorm(2), GroupNorm(1, 2)
+    one, other = (instance.forward(x, training=True) for x in (PICTURES, PICTURES + bias))
+    np.testing.assert_allclose(one, other, atol=1e-12)
+    one, other = (group.forward(x, training=True) for x in (PICTURES, PICTURES + bias))
+    assert np.abs(one - other).max() > 0.1
 
 
 def test_convnet_passes_its_options_on():

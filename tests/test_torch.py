@@ -1,5 +1,6 @@
 """bnlib against PyTorch: its stored answers always, PyTorch itself where it is installed."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -187,6 +188,55 @@ def test_layer_norm_of_random_shapes(torch, seed):
         np.testing.assert_allclose(gradient, leaf.grad, **LIVE)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_rms_norm_of_random_shapes(torch, seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, 6, rng.integers(1, 5)))
+    axis = int(rng.integers(-len(shape), 0))
+    x, dy = rng.normal(5, 2, size=(2, *shape))
+    gamma = rng.normal(size=shape[axis:])
+    y, cache = normalization.rms_norm(x, gamma, axis=axis)
+    leaves = [torch.tensor(value, requires_grad=True) for value in (x, gamma)]
+    expected = torch.nn.functional.rms_norm(leaves[0], shape[axis:], leaves[1], eps=1e-5)
+    compare_gradients(y, normalization.rms_norm_backward(dy, cache), expected, leaves, dy, torch)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_group_norm_of_random_shapes(torch, seed):
+    rng = np.random.default_rng(seed)
+    groups, each = (int(n) for n in rng.integers(1, 4, 2))
+    # PyTorch refuses one value per channel of the batch, though group norm does not need more.
+    shape = (int(rng.integers(2, 5)), groups * each, *rng.integers(2, 6, rng.integers(0, 4)))
+    x, dy = rng.normal(5, 2, size=(2, *shape))
+    gamma, beta = rng.normal(size=(2, groups * each))
+    y, cache = normalization.group_norm(x, groups, gamma, beta)
+    leaves = [torch.tensor(value, requires_grad=True) for value in (x, gamma, beta)]
+    expected = torch.nn.functional.group_norm(leaves[0], groups, *leaves[1:])
+    compare_gradients(y, normalization.group_norm_backward(dy, cache), expected, leaves, dy, torch)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_instance_norm_of_random_shapes(torch, seed):
+    rng = np.random.default_rng(seed)
+    shape = (*rng.integers(1, 5, 2), *rng.integers(2, 6, rng.integers(1, 4)))
+    x, dy = rng.normal(5, 2, size=(2, *shape))
+    gamma, beta = rng.normal(size=(2, shape[1]))
+    y, cache = normalization.instance_norm(x, gamma, beta)
+    leaves = [torch.tensor(value, requires_grad=True) for value in (x, gamma, beta)]
+    expected = torch.nn.functional.instance_norm(
+        leaves[0], weight=leaves[1], bias=leaves[2], eps=1e-5
+    )
+    gradients = normalization.instance_norm_backward(dy, cache)
+    compare_gradients(y, gradients, expected, leaves, dy, torch)
+
+
+def compare_gradients(y, gradients, expected, leaves, dy, torch):
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(y, expected.detach(), **LIVE)
+    for gradient, leaf in zip(gradients, leaves, strict=True):
+        np.testing.assert_allclose(gradient, leaf.grad, **LIVE)
+
+
 def twin(layer, torch):
     """The same network of PyTorch's own modules, before it gets the same state."""
     nn, params = torch.nn, {name: value.shape for name, value in layer.params.items()}
@@ -210,6 +260,12 @@ def twin(layer, torch):
             return nn.BatchNorm2d(layer.num_features)
         case layers.LayerNorm():
             return nn.LayerNorm(layer.shape)
+        case layers.GroupNorm():
+            return nn.GroupNorm(layer.num_groups, layer.num_channels)
+        case layers.InstanceNorm():
+            return nn.InstanceNorm2d(layer.num_features, affine=bool(params))
+        case layers.RMSNorm():
+            return nn.RMSNorm(layer.shape, layer.eps)
         case layers.MaxPool2d():
             return nn.MaxPool2d(layer.size, layer.stride)
         case layers.GlobalAveragePool():
@@ -218,12 +274,31 @@ def twin(layer, torch):
             return getattr(nn, type(layer).__name__)()
 
 
-@pytest.mark.parametrize("norm", [None, layers.BatchNorm, layers.LayerNorm])
+NORMS = [
+    None,
+    layers.BatchNorm,
+    layers.LayerNorm,
+    layers.RMSNorm,
+    layers.InstanceNorm,
+    functools.partial(layers.InstanceNorm, affine=True),
+]
+
+
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("head", ["flatten", "average"])
 def test_convnet_is_pytorch_s_of_the_same_state(torch, norm, head):
     rng = np.random.default_rng(0)
     network = layers.convnet((2, 9, 8), [3, 4], 5, rng=rng, norm=norm, head=head)
     compare_with_twin(network, torch, rng.normal(1, 2, size=(4, 2, 9, 8)), rng)
+
+
+def test_group_norm_in_networks_is_pytorch_s(torch):
+    rng = np.random.default_rng(0)
+    norm = functools.partial(layers.GroupNorm, 2)
+    network = layers.convnet((2, 9, 8), [4, 6], 5, rng=rng, norm=norm)
+    compare_with_twin(network, torch, rng.normal(1, 2, size=(4, 2, 9, 8)), rng)
+    network = layers.mlp([3, 4, 6, 5], rng=rng, norm=norm)
+    compare_with_twin(network, torch, rng.normal(1, 2, size=(7, 3)), rng)
 
 
 def test_residual_blocks_are_pytorch_s_of_the_same_state(torch):
