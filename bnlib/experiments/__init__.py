@@ -12,6 +12,7 @@ from bnlib.experiments import (
     records,
     regularization,
     regularizers,
+    running_averages,
     scale_invariance,
     signal_propagation,
     smooth_and_fast,
@@ -28,6 +29,7 @@ __all__ = ["ALL", "Experiment", "ExperimentError", "Results", "live", "load", "v
 CHAPTERS = (
     signal_propagation,
     forward_pass,
+    running_averages,
     training,
     training_choices,
     backward_pass,
