@@ -3,7 +3,6 @@
 import io
 import json
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -207,11 +206,13 @@ def test_a_byte_that_changed_is_refused_or_does_not_matter(path):
     harmless = 0
     for place in range(0, len(data), 3):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0x15]) + data[place + 1 :])
-        two = network(seed=1)
+        two, refusal = network(seed=1), ""
         try:
             load(two, path)
         except ValueError as error:
-            assert str(error).startswith("load: ") and same(two, network(seed=1))
+            refusal = str(error)
+        if refusal:
+            assert refusal.startswith("load: ") and same(two, network(seed=1))
         else:  # dates and flags that nobody reads
             assert same(two, mine)
             harmless += 1
@@ -344,8 +345,8 @@ def test_columns_first_is_refused(path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(OSError):
+    with pytest.raises((IsADirectoryError, PermissionError)):
         load(network(), tmp_path)
-    with pytest.raises(OSError):
+    with pytest.raises((IsADirectoryError, PermissionError)):
         save(network(), tmp_path)
-    shutil.rmtree(tmp_path)
+    assert not list(tmp_path.parent.glob("*.part"))

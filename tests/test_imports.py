@@ -41,6 +41,9 @@ MAY_KNOW = {
     "covariate_shift": MODEL,
     "batch_noise": MODEL,
     "silencing": MODEL,
+    "conventions": MODEL,
+    "folding": MODEL,
+    "doctor": TRAINED,
     "inference": TRAINED,
     "ood": TRAINED,
     "experiments": TRAINED

@@ -1,0 +1,295 @@
+"""The table of conventions against what the frameworks themselves have answered."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from golden_frameworks import BETA, FILE, FRAMEWORKS, GAMMA, record
+
+from bnlib.conventions import CONVENTIONS, batch_norm_like, convert, convert_weight
+
+GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
+RUN = [name for name, row in CONVENTIONS.items() if row.run]
+FLOAT32 = {"rtol": 2e-4, "atol": 2e-6}  # the frameworks compute in it; eps shows above it
+# Flax takes the variance as E[x²] - E[x]², which loses digits where the mean is 50 deviations.
+ONE_PASS = {"rtol": 2e-3, "atol": 2e-6}
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def golden_state(name, mean, var):
+    keys = CONVENTIONS[name].keys
+    parts = {"weight": GAMMA, "bias": BETA, "running_mean": mean, "running_var": var}
+    return {keys[ours]: np.array(value) for ours, value in parts.items()}
+
+
+def stored(name, x, state):
+    """The averages after one more batch, from the row alone: an oracle apart from `convert`."""
+    row, new = CONVENTIONS[name], CONVENTIONS[name].weight_of_new()
+    x = np.asarray(x, float)
+    mean, var = x.mean(axis=0), x.var(axis=0, ddof=int(row.bessel and len(x) > 1))
+    return [(1 - new) * np.array(old) + new * now for old, now in zip(state, (mean, var))]  # noqa: B905
+
+
+def like(name):
+    layer = batch_norm_like(name, 3)
+    layer.load_state_dict({**layer.state_dict(), "weight": GAMMA, "bias": BETA})
+    return layer
+
+
+# --- every row against its framework -------------------------------------------------------------
+
+
+def test_every_row_that_says_so_was_run():
+    assert list(GOLDEN) == list(FRAMEWORKS)
+    assert set(RUN) == set(GOLDEN)
+    assert set(CONVENTIONS) - set(RUN) == {"Caffe", "cuDNN"}
+    for name in RUN:
+        number = GOLDEN[name]["version"].split(",")[0].split()[-1]
+        assert number in CONVENTIONS[name].run or "commit 07b11618" in GOLDEN[name]["version"]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_defaults_and_names(name):
+    row, golden = CONVENTIONS[name], GOLDEN[name]
+    assert (row.momentum, row.eps) == (golden["momentum"], golden["eps"])
+    assert golden["initial"] == [[0.0] * 3, [row.initial_var] * 3]
+    assert set(row.keys.values()) <= set(golden["names"])
+    assert set(golden["names"]) - set(row.keys.values()) <= {"N"}  # Chainer's finetuning counts
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_running_averages(name):
+    state = GOLDEN[name]["initial"]
+    for step in GOLDEN[name]["steps"]:
+        state = stored(name, step["x"], state)
+        np.testing.assert_allclose(state, step["state"], **FLOAT32)
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_the_configured_layer_behaves_as_the_framework(name):
+    layer, golden = like(name), GOLDEN[name]
+    for batches, step in enumerate(golden["steps"], start=1):
+        y = layer.forward(np.array(step["x"]), training=True)
+        np.testing.assert_allclose(y, step["y"], **(ONE_PASS if name == "Flax" else FLOAT32))
+        row = CONVENTIONS[name]
+        # Its start is the framework's already: only Bessel is left to convert.
+        ours = layer.state_dict()
+        start = (1 - row.weight_of_new()) ** batches * row.initial_var
+        if not row.bessel:
+            ours["running_var"] = start + (ours["running_var"] - start) * 5 / 6
+        np.testing.assert_allclose(
+            [ours["running_mean"], ours["running_var"]], step["state"], **FLOAT32
+        )
+    mean, var = golden["steps"][-1]["state"]
+    state = convert(golden_state(name, mean, var), name, "PyTorch")
+    layer.load_state_dict(state)
+    y = layer.forward(np.array(golden["evaluation"]["x"]), training=False)
+    np.testing.assert_allclose(y, golden["evaluation"]["y"], **FLOAT32)
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_single_value(name):
+    one, row = GOLDEN[name]["one"], CONVENTIONS[name]
+    if row.single == "error":
+        assert one["error"].startswith("ValueError")
+    else:
+        np.testing.assert_allclose(one["y"], [BETA], rtol=1e-6)
+        state = stored(name, one["x"], GOLDEN[name]["steps"][-1]["state"])
+        np.testing.assert_allclose(one["state"], state, **FLOAT32)
+        assert (np.array(one["state"][1]) < GOLDEN[name]["steps"][-1]["state"][1]).all()
+    assert bool(one["warning"]) == (name == "Chainer")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("momentum_weighs", None), ("bessel", None), ("eps", None), ("momentum", 0.95)],
+)
+@pytest.mark.parametrize("name", RUN)
+def test_a_wrong_row_would_be_seen(name, field, value, monkeypatch):
+    row = CONVENTIONS[name]
+    wrong = {
+        "momentum_weighs": "old" if row.momentum_weighs == "new" else "new",
+        "bessel": not row.bessel,
+        "eps": row.eps * (2 if row.eps < 1e-4 else 0.5),
+        "momentum": value,
+    }[field]
+    monkeypatch.setitem(CONVENTIONS, name, replace(row, **{field: wrong}))
+    red = test_the_configured_layer_behaves_as_the_framework
+    with pytest.raises(AssertionError):
+        red(name)
+
+
+def test_in_mxnet_the_averages_wait_for_the_backward_pass():
+    waiting = [name for name, row in CONVENTIONS.items() if row.moves_in == "backward"]
+    assert waiting == ["MXNet"]
+    assert GOLDEN["MXNet"]["mean before the first backward"] == [0.0] * 3
+    assert GOLDEN["MXNet"]["steps"][0]["state"][0] != [0.0] * 3
+
+
+def test_pytorch_says_the_same_today():
+    pytest.importorskip("torch", reason="an oracle, not a requirement", exc_type=ImportError)
+    fresh, golden = FRAMEWORKS["PyTorch"](), GOLDEN["PyTorch"]
+    assert (fresh["momentum"], fresh["eps"]) == (golden["momentum"], golden["eps"])
+    for now, then in zip(fresh["steps"], golden["steps"], strict=True):
+        np.testing.assert_allclose(now["state"], then["state"], rtol=1e-5)
+    assert fresh["one"]["error"] == golden["one"]["error"]
+
+
+def test_every_row_names_what_was_read():
+    for row in CONVENTIONS.values():
+        assert row.sources and all(
+            address.startswith("https://") and words for address, words in row.sources
+        )
+        if not row.run:  # read, not run: then with the line
+            assert any("#L" in address for address, _ in row.sources)
+
+
+# --- Caffe, from its source ----------------------------------------------------------------------
+
+
+class Caffe:
+    """The three blobs of its BatchNorm layer, as its source describes them."""
+
+    def __init__(self, fraction):
+        self.fraction, self.blobs = fraction, [np.zeros(2), np.zeros(2), np.zeros(1)]
+
+    def train(self, x):
+        now = [x.mean(axis=0), x.var(axis=0, ddof=1), np.ones(1)]
+        self.blobs = [self.fraction * old + new for old, new in zip(self.blobs, now, strict=True)]
+
+    def state(self):
+        names = ("blobs[0]", "blobs[1]", "blobs[2]")
+        return dict(zip(names, self.blobs, strict=True))
+
+
+def test_caffe_to_pytorch_and_back():
+    rng = np.random.default_rng(0)
+    caffe, layer = Caffe(0.9), batch_norm_like("PyTorch", 2)
+    batches = rng.normal(3, 2, size=(4, 5, 2))
+    for x in batches:
+        caffe.train(x)
+        layer.forward(x, training=True)
+    ours = layer.state_dict()
+    found = convert(caffe.state(), "Caffe", "PyTorch", batches=4, momentum=0.9)
+    for name in ("running_mean", "running_var"):
+        np.testing.assert_allclose(found[name], ours[name], **EXACT)
+    theirs = convert(ours, "PyTorch", "Caffe", batches=4)
+    for name in ("blobs[0]", "blobs[1]"):
+        np.testing.assert_allclose(theirs[name], caffe.state()[name] / caffe.blobs[2], **EXACT)
+    assert theirs["blobs[2]"] == 1
+
+
+def test_an_untrained_caffe_layer_has_no_variance():
+    state = convert(Caffe(0.999).state(), "Caffe", "PyTorch")
+    assert (state["running_var"] == 0).all() and (state["running_mean"] == 0).all()
+
+
+# --- translating ---------------------------------------------------------------------------------
+
+
+def train(name, x):
+    """The averages that a framework would hold, its momentum such that the new weighs 0.1."""
+    row = CONVENTIONS[name]
+    mean, var = np.zeros(2), np.full(2, row.initial_var)
+    for batch in x:
+        mean = 0.9 * mean + 0.1 * batch.mean(axis=0)
+        var = 0.9 * var + 0.1 * batch.var(axis=0, ddof=int(row.bessel))
+    if row.corrected:
+        mean, var = mean / (1 - 0.9 ** len(x)), var / (1 - 0.9 ** len(x))
+    parts = {"weight": np.ones(2), "bias": np.zeros(2), "running_mean": mean, "running_var": var}
+    parts["scale_factor"] = np.ones(1)
+    return {theirs: parts[ours] for ours, theirs in row.keys.items() if ours in parts}
+
+
+@pytest.mark.parametrize("source", set(CONVENTIONS) - {"cuDNN"})
+@pytest.mark.parametrize("target", set(CONVENTIONS) - {"cuDNN"})
+def test_any_to_any_gives_what_the_target_would_have(source, target):
+    x = np.random.default_rng(1).normal(3, 2, size=(7, 4, 2))
+    momentum = {"new": 0.1, "old": 0.9}[CONVENTIONS[source].momentum_weighs]
+    state = train(source, x)
+    found = convert(state, source, target, count=4, batches=7, momentum=momentum)
+    expected = train(target, x)
+    assert found.keys() - {"num_batches_tracked"} == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, **EXACT, err_msg=name)
+    again = train(source, x)
+    assert all((state[name] == value).all() for name, value in again.items())
+
+
+@pytest.mark.parametrize("source", set(CONVENTIONS))
+@pytest.mark.parametrize("target", set(CONVENTIONS))
+def test_names_alone_leave_the_numbers(source, target):
+    x = np.random.default_rng(1).normal(3, 2, size=(7, 4, 2))
+    state = train("PyTorch", x)
+    there = convert(convert(state, "PyTorch", source), source, target)
+    back = convert(there, target, "PyTorch")
+    for name, value in state.items():
+        np.testing.assert_allclose(back[name], value, **EXACT)
+
+
+def test_faded_start_and_dtype():
+    state = {name: np.float32([8.0]) for name in CONVENTIONS["PyTorch"].keys}
+    found = convert(state, "PyTorch", "Flax", count=2)
+    assert found["batch_stats/var"] == 4 and found["batch_stats/var"].dtype == np.float32
+    assert convert(found, "Flax", "PyTorch", batches=12)["num_batches_tracked"] == 12
+    kept = convert({**state, "num_batches_tracked": np.array(5)}, "PyTorch", "PyTorch")
+    assert kept["num_batches_tracked"] == 5
+
+
+def test_momentum_is_translated():
+    found = {name: row.weight_of_new() for name, row in CONVENTIONS.items() if row.momentum}
+    assert found["PyTorch"] == found["Chainer"] == found["MXNet"] == 0.1
+    assert found["Keras"] == found["Flax"] == found["TensorFlow 1"] == 0.01
+    assert found["Caffe"] == 0.001
+    assert CONVENTIONS["cuDNN"].weight_of_new(0.3) == 0.3
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: convert({}, "PyTorch", "Keras"), "running_mean"),
+        (lambda: convert(golden_state("Keras", [0], [1]), "PyTorch", "Keras"), "PyTorch must have"),
+        (lambda: convert({}, "Torch", "Keras"), "expected one of"),
+        (lambda: batch_norm_like("keras", 3), "expected one of"),
+        (lambda: batch_norm_like("cuDNN", 3, eps=1e-5), "exponentialAverageFactor has no default"),
+        (lambda: batch_norm_like("cuDNN", 3, momentum=0.1), "eps has no default"),
+        (lambda: CONVENTIONS["Keras"].weight_of_new(1.5), "momentum must lie in"),
+        (lambda: convert_weight(np.zeros(3), "Keras", "Flax"), "2 or 4 axes"),
+        (
+            lambda: convert(golden_state("Keras", [0], [1]), "Keras", "PyTorch", count=1),
+            "count must be above 1",
+        ),
+        (
+            lambda: convert(golden_state("cuDNN", [0], [1]), "cuDNN", "PyTorch", batches=3),
+            "leave out batches",
+        ),
+    ],
+)
+def test_errors(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_weights_are_reordered():
+    rng = np.random.default_rng(0)
+    linear, conv = rng.normal(size=(3, 4)), rng.normal(size=(2, 5, 3, 4))
+    assert (convert_weight(linear, "PyTorch", "Keras") == linear.T).all()
+    there = convert_weight(conv, "PyTorch", "Flax")
+    assert there.shape == (3, 4, 5, 2) and there[1, 2, 3, 0] == conv[0, 3, 1, 2]
+    assert (convert_weight(there, "Flax", "Chainer") == conv).all()
+    book = "Deep Learning from Scratch"
+    assert convert_weight(conv, "Caffe", book).shape == conv.shape
+    assert convert_weight(linear, "Caffe", book).shape == (4, 3)
+    there[:] = 0
+    assert conv.all()
+
+
+def test_a_recording_keeps_the_error_of_a_layer_that_refuses():
+    def refuse(x):
+        if len(x) == 1:
+            raise ValueError("no")
+        return x
+
+    entry = record(refuse, refuse, lambda: [0, 0])
+    assert entry["one"]["error"] == "ValueError: no" and len(entry["steps"]) == 3
