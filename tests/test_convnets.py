@@ -8,7 +8,9 @@ import pytest
 from bnlib import datasets, layers
 from bnlib.experiments import convnets, tuning
 from bnlib.experiments.convnets import ConvArm
+from bnlib.training import History, accuracy, population_statistics
 
+HISTORY = History(np.ones(1), np.array([1.0]), np.array([0.7]), diverged=False)
 SMALL = {"channels": (4, 4), "epochs": 1}
 ARMS = {
     f"{norm} {head}": ConvArm(norm, head=head, lr=0.1, **SMALL)
@@ -46,8 +48,6 @@ def test_each_arm_is_trained_as_if_alone_and_evaluates_by_population_statistics(
     (alone,) = convnets.train({name: ARMS[name]}, 3, data).values()
     assert list(together) == list(ARMS)
     assert (together[name].history.loss == alone.history.loss).all()
-    from bnlib.training import accuracy, population_statistics
-
     with population_statistics(alone.network, alone.data.x_train):
         expected = accuracy(alone.network, alone.data.x_test, alone.data.y_test)
     assert alone.test_accuracy == expected
@@ -65,32 +65,35 @@ def test_rates_come_from_the_arm_or_from_the_table(data):
     assert (one == two).all()
 
 
-def test_rates_are_chosen_on_validation_images_and_kept(data, tmp_path, monkeypatch, capsys):
+def test_rates_are_chosen_inside_their_grid_and_kept(tmp_path, monkeypatch, capsys):
     calls = []
 
-    def tune(arms, measure):
-        calls.append(list(arms))
-        return {name: {-2: 0.5, -1: 0.7, 0: 0.7} for name in arms}
+    def measure(jobs):
+        calls.append(jobs)
+        # 3 is best for plain networks, 0.3 and 0.1 alike for the others
+        goals = {"plain": [1], "norm=layer": [-1, -2]}
+        return [-min(abs(place - goal) for goal in goals[a.description]) for a, place, _ in jobs]
 
-    monkeypatch.setattr(tuning, "tune", tune)
+    monkeypatch.setattr(convnets, "_in_parallel", measure)
     file = tmp_path / "rates.json"
     convnets.choose([ConvArm(), ConvArm("batch", lr=1.0)], file)
+    assert [len(jobs) for jobs in calls] == [12, 3, 3]  # 0.03 to 1, then 3, then 10
     convnets.choose([ConvArm(), ConvArm("layer")], file)
-    assert calls == [["plain"], ["norm=layer"]]
-    assert capsys.readouterr().out.splitlines()[1] == "{'plain': 0.3, 'norm=layer': 0.3}"
-    assert json.loads(file.read_text())["plain"] == {"0.1": 0.5, "0.3": 0.7, "1": 0.7}
+    assert {arm.description for jobs in calls[3:] for arm, *_ in jobs} == {"norm=layer"}
+    assert capsys.readouterr().out.splitlines()[1] == "{'plain': 3.0, 'norm=layer': 0.1}"
+    assert list(json.loads(file.read_text())["plain"]) == ["0.03", "0.1", "0.3", "1", "3", "10"]
 
 
 def test_scores_are_those_of_the_last_training_images(monkeypatch):
     seen = []
 
     def train(arms, seed, data, **_):
-        seen.append((list(arms.values()), seed, data))
-        return {}
+        seen.append((*arms.values(), seed, data))
+        return {"it": convnets.Run(None, data, HISTORY)}
 
     monkeypatch.setattr(convnets, "train", train)
-    convnets._scores(ConvArm(), "end", (-2, 0), 4)
-    arms, seed, data = seen[0]
-    assert [arm.lr for arm in arms] == [0.1, 1.0] and seed == 4
+    assert convnets._score(ConvArm(), -2, 4) == 0.7
+    arm, seed, data = seen[0]
+    assert arm.lr == 0.1 and seed == 4
     whole = tuning.split(4, datasets.digits)
     assert len(data.x_train) == 800 and (data.x_test == whole.x_train[800:]).all()

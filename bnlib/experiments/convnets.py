@@ -140,12 +140,12 @@ def _train(arm, seed, data, rates, evaluate):
     return Run(network, own, history)
 
 
-def choose(arms, file):
+def choose(arms, file, *, seeds=(0, 1, 2), start=(-3, -2, -1, 0)):
     """Choose the rates of arms by validation accuracy, store all scores, print the choices.
 
-    As in `tuning`: five development seeds, 200 of the training images to validate on, a ladder of
-    rates that grows while the best lies at its edge, the smaller of equals. What the file has
-    already is not measured again.
+    As in `tuning`, with three development seeds: 200 of the training images to validate on, a
+    ladder of rates that grows while the best lies at its edge, the smaller of equals. What the file
+    has already is not measured again.
 
     Parameters
     ----------
@@ -153,16 +153,32 @@ def choose(arms, file):
         Those with a rate of their own are left out.
     file : Path
         Of the scores, a table by description and rate.
+    seeds : sequence of int
+    start : sequence of int
+        Places on the ladder to begin with (see `tuning.rate`): 0.03 to 1.
     """
     from bnlib.experiments import tuning
 
-    wanted = {arm.description: (arm, "end") for arm in arms if arm.lr is None}
+    named = {arm.description: arm for arm in arms if arm.lr is None}
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    scores = {name: own for name, own in known.items() if name in wanted}
-    missing = {name: job for name, job in wanted.items() if name not in scores}
-    for name, by_place in tuning.tune(missing, _in_parallel).items():
-        scores[name] = {f"{tuning.rate(at):g}": round(mean, 6) for at, mean in by_place.items()}
-    scores = {name: scores[name] for name in wanted}
+    found: dict = {name: {} for name in named.keys() - known.keys()}
+    wanted = {name: set(start) for name in found}
+    while any(wanted.values()):
+        jobs = [(name, place) for name, places in wanted.items() for place in sorted(places)]
+        measured = _in_parallel(
+            [(named[name], place, seed) for name, place in jobs for seed in seeds]
+        )
+        for (name, place), own in zip(jobs, np.reshape(measured, (len(jobs), -1)), strict=True):
+            found[name][place] = float(own.mean())
+        for name, own in found.items():
+            best_place = tuning.choice(own)
+            wanted[name] = {best_place - 1, best_place + 1} - own.keys()
+    scores = {
+        name: known[name]
+        if name in known
+        else {f"{tuning.rate(at):g}": round(found[name][at], 6) for at in sorted(found[name])}
+        for name in named
+    }
     file.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8", newline="\n")
     print(best(scores))
 
@@ -181,17 +197,16 @@ def best(scores):
 
 
 def _in_parallel(jobs):
-    """The scores of all jobs (arm, score, places, seed), on all cores."""
+    """The scores of all jobs (arm, place, seed), on all cores."""
     import joblib
 
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return joblib.Parallel(n_jobs=-1, verbose=1)(joblib.delayed(_scores)(*job) for job in jobs)
+        return joblib.Parallel(n_jobs=-1, verbose=1)(joblib.delayed(_score)(*job) for job in jobs)
 
 
-def _scores(arm, _, places, seed):
-    """Validation accuracy at each of some places of the ladder of rates."""
+def _score(arm, place, seed):
+    """Validation accuracy at a place of the ladder of rates."""
     from bnlib.experiments import tuning
 
-    rated = {str(place): replace(arm, lr=tuning.rate(place)) for place in places}
-    runs = train(rated, seed, tuning.validation_data(seed))
-    return [run.test_accuracy for run in runs.values()]
+    rated = {"it": replace(arm, lr=tuning.rate(place))}
+    return train(rated, seed, tuning.validation_data(seed))["it"].test_accuracy
