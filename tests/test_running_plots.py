@@ -1,0 +1,28 @@
+"""Figures of a queue and of shares: what is drawn, and where."""
+
+import numpy as np
+import pytest
+
+from bnlib.plots import PAPER, colour
+from bnlib.running_plots import queue, shares
+
+
+def test_a_queue_parts_right_from_wrong_and_marks_its_batches():
+    labels, right = np.array([2, 0, 5, 5, 1, 3]), np.array([1, 0, 1, 1, 0, 1], bool)
+    ax = queue(labels, right, size=2)
+    good, bad = ax.lines
+    np.testing.assert_array_equal(good.get_xydata(), [[0, 2], [2, 5], [3, 5], [5, 3]])
+    np.testing.assert_array_equal(bad.get_xydata(), [[1, 0], [4, 1]])
+    assert good.get_color() == colour("blue") and bad.get_markerfacecolor() == PAPER[0]
+    grounds = [patch.get_x() for patch in ax.patches]
+    assert grounds == pytest.approx([-0.5, 3.5])
+
+
+def test_a_dot_stands_on_each_line_at_the_place():
+    series = {"one": np.array([0.1, 0.2, 0.3]), "two": np.array([1.0, 1.0, 1.0])}
+    styles = {"one": "blue", "two": "purple"}
+    x = np.array([0.0, 0.5, 1.0])
+    ax = shares(x, series, 2, xlabel="x", ylabel="y", ylim=(0, 1), styles=styles)
+    line, dot, *_ = ax.lines
+    assert dot.get_xydata().tolist() == [[1.0, 0.3]] and line.get_color() == colour("blue")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "two"]
