@@ -24,6 +24,7 @@ from bnlib.exercises.evidence import check_contrast, check_interval
 from bnlib.exercises.forward import check_forward
 from bnlib.exercises.graph_nodes import check_graph_node
 from bnlib.exercises.noise import check_noise
+from bnlib.exercises.relatives import check_layer_norm_backward
 from bnlib.exercises.roughness import check_roughness
 from bnlib.exercises.weights import check_rate, check_scale
 from bnlib.exercises.whitening import check_whitening
@@ -36,6 +37,7 @@ __all__ = [
     "check_forward",
     "check_graph_node",
     "check_interval",
+    "check_layer_norm_backward",
     "check_noise",
     "check_rate",
     "check_roughness",

@@ -47,6 +47,8 @@ POINTERS = {
     "roughness": "chapter smoothness, “The ruler of the paper”",
     # batch statistics
     "noise": "chapter regularization, “The law of the noise”",
+    # the relatives
+    "layer": "chapter relatives, “Layer norm is batch norm, turned”",
     # moving distributions
     "drift": "chapter covariate_shift, “How far does a distribution move?”",
 }
