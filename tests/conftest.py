@@ -1,5 +1,6 @@
 """What the tests of the pages share: the built site and a browser."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -74,6 +75,20 @@ def browser(browser_path):
         )
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def needs():
+    """Ask for a package that not everybody has: without it a test is skipped, in CI it fails."""
+
+    def needs(package, extra):
+        if importlib.util.find_spec(package) is None:
+            sentence = f"no {package}: pip install 'bnlib[{extra}]'"
+            if os.environ.get("CI_REQUIRE_WORKERS") == "1":
+                pytest.fail(sentence, pytrace=False)
+            pytest.skip(sentence)
+
+    return needs
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,9 @@ MAY_KNOW = {
     "optim": set(),
     "intervals": set(),
     "verdicts": {"intervals"},
-    "datasets": set(),
+    "datasets": {"downloads"},
+    "downloads": {"idx"},
+    "idx": set(),
     "layers": BASE,
     "training": MODEL,
     "ensembles": MODEL | {"training"},
@@ -82,7 +84,8 @@ AT_TOP = {
     "widgets": {"matplotlib", "IPython", "ipywidgets"},
 }
 INSIDE_FUNCTIONS = {
-    "datasets": {"sklearn", "pooch", "tqdm"},
+    "datasets": {"sklearn"},
+    "downloads": {"pooch", "requests", "urllib3", "tqdm"},
     "intervals": {"scipy"},
     "training": {"tqdm"},
     "ensembles": {"tqdm", "joblib"},

@@ -36,6 +36,9 @@ def parser():
     working = Parser(add_help=False)
     cores = os.cpu_count() or 1
     working.add_argument("--jobs", type=int, default=cores, help=f"processes (here {cores})")
+    working.add_argument(
+        "--dask", metavar="ADDRESS", help="of a Dask scheduler: measure on its cluster, not here"
+    )
     commands.add_parser("list", parents=[folder], help="what there is, and whether it is measured")
     run = commands.add_parser(
         "run", parents=[folder, working], help="measure what is missing; goes on where it stopped"
@@ -124,7 +127,7 @@ def _confirm(wish, known, report):
 def _request(wish):
     if wish.jobs < 1:
         raise ExperimentError(f"{wish.command}: --jobs must be at least 1, got {wish.jobs}")
-    return runs.Request(wish.folder, jobs=wish.jobs)
+    return runs.Request(wish.folder, jobs=wish.jobs, dask=wish.dask)
 
 
 def _verdicts(wish, known, report):

@@ -127,11 +127,31 @@ def header_of(experiment, *, data, base_seeds, seed_start, doubled=False):
         "command": f"{COMMAND} run {experiment.name}{options}",
         "arms": list(experiment.arms),
         "data": data,
-        "data_hash": data_hash(data),
-        "source": source_hash(experiment.measure),
         "base_seeds": base_seeds,
         "doubled": doubled,
         "seeds": list(range(seed_start, seed_start + base_seeds * (1 + doubled))),
+        **origin(experiment.measure, data),
+    }
+
+
+def origin(measure, data):
+    """Tell what the values of this process come from: code, data and versions.
+
+    Parameters
+    ----------
+    measure : function
+        An experiment's.
+    data : str
+        "" for none.
+
+    Returns
+    -------
+    dict of str to str
+        A part of a header.
+    """
+    return {
+        "data_hash": data_hash(data),
+        "source": source_hash(measure),
         "bnlib": bnlib.__version__,
         "numpy": np.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),

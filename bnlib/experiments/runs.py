@@ -2,7 +2,7 @@
 
 A unit of work is one seed of one experiment. Its values are kept as soon as they are there; a file
 of results appears when all seeds are. The bytes of that file do not depend on how many processes
-worked, nor on how often the work was killed and begun again.
+worked, on which machines, nor on how often the work was killed and begun again.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from bnlib.experiments import judging, records
+from bnlib.experiments import cluster, judging, records
 from bnlib.experiments.experiment import Experiment, ExperimentError
 from bnlib.experiments.processes import Task, outcomes
 
@@ -37,6 +37,8 @@ class Request(NamedTuple):
     seed_start : int
     jobs : int
         How many processes.
+    dask : str or None
+        Address of a scheduler: measure on its cluster instead of in processes here.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Request(NamedTuple):
     seeds: int | None = None
     seed_start: int = 1000
     jobs: int = 1
+    dask: str | None = None
 
 
 @dataclass
@@ -191,7 +194,7 @@ def _carry_out(plans, request, report):
             well &= _finish(plan, request.folder, report)
         tasks += [Task(plan.experiment, seed, plan.header["data"]) for seed in plan.missing]
     report.begin(len(tasks))
-    with closing(outcomes(tasks, request.jobs)) as ended:
+    with closing(_outcomes(tasks, request)) as ended:
         for task, values, complaint in ended:
             plan = by_name[task.experiment.name]
             report.step(plan.experiment.name)
@@ -205,6 +208,13 @@ def _carry_out(plans, request, report):
                 well &= _finish(plan, request.folder, report)
     report.end()
     return well
+
+
+def _outcomes(tasks, request):
+    """Measure tasks where the request says."""
+    if request.dask:
+        return cluster.outcomes(tasks, request.dask)
+    return outcomes(tasks, request.jobs)
 
 
 def _finish(plan, folder, report):
@@ -316,7 +326,7 @@ def confirm(experiment, request, report):
     report.begin(len(seeds))
     values = {}
     tasks = [Task(experiment, seed, header["data"]) for seed in seeds]
-    with closing(outcomes(tasks, request.jobs)) as ended:
+    with closing(_outcomes(tasks, request)) as ended:
         for task, measured, complaint in ended:
             report.step(name)
             if complaint:
