@@ -8,6 +8,7 @@ import pytest
 from golden_frameworks import BETA, FILE, FRAMEWORKS, GAMMA, record
 
 from bnlib.conventions import CONVENTIONS, batch_norm_like, convert, convert_weight
+from bnlib.layers import convnet
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 RUN = [name for name, row in CONVENTIONS.items() if row.run]
@@ -293,3 +294,31 @@ def test_a_recording_keeps_the_error_of_a_layer_that_refuses():
 
     entry = record(refuse, refuse, lambda: [0, 0])
     assert entry["one"]["error"] == "ValueError: no" and len(entry["steps"]) == 3
+
+
+def test_a_state_travels_to_pytorch_and_back(tmp_path):
+    torch = pytest.importorskip(
+        "torch", reason="an oracle, not a requirement", exc_type=ImportError
+    )
+    from test_torch import twin
+
+    rng = np.random.default_rng(0)
+    network, home = (
+        convnet((1, 8, 8), [4, 6], 10, rng=rng, batch_norm=True, dtype=np.float32) for _ in "ab"
+    )
+    for batch in rng.normal(1, 2, size=(5, 20, 1, 8, 8)).astype(np.float32):
+        network.forward(batch, training=True)
+    state = network.state_dict()
+    abroad = twin(network, torch)  # torch.nn.Sequential of the same layers: the same names
+    abroad.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
+    torch.save(abroad.state_dict(), tmp_path / "state.pt")
+    returned = torch.load(tmp_path / "state.pt", weights_only=True)
+    home.load_state_dict({name: value.numpy() for name, value in returned.items()})
+    assert list(returned) == list(state)
+    assert all((value == state[name]).all() for name, value in home.state_dict().items())
+    x = rng.normal(1, 2, size=(30, 1, 8, 8)).astype(np.float32)
+    expected = network.forward(x, training=False)
+    with torch.no_grad():
+        there = abroad.eval()(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(there, expected, rtol=2e-5, atol=2e-5)  # of float32
+    np.testing.assert_array_equal(home.forward(x, training=False), expected)

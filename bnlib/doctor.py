@@ -1,0 +1,350 @@
+"""Why a network does better or worse in evaluation mode than in training mode.
+
+Between the two modes lie five changes, and each can be made alone, on the same weights and the same
+examples. The doctor climbs from the stored averages to the batches as they are served:
+
+    stored averages
+      Bessel          the stored variances, brought to the scale of the forward pass in training
+      stale average   the statistics of the whole training set, exact
+      shift           the statistics of the examined set itself
+      small batches   those of its batches, shuffled
+      sorted batches  those of its batches as served
+
+The steps add up to the whole gap between the modes. The training set is climbed too: there the
+third step is empty by construction, so that a shift of the test set cannot be mistaken for old
+averages. Workshop `frameworks` examines patients.
+
+A step makes a cause when it is larger than chance and large enough to matter, in accuracy or in
+loss. Chance: right answers gained minus right answers lost have, by the binomial law, a variance of
+at most the number of examples that changed; the step must exceed as many of its standard errors as
+hold 20 comparisons (5 steps, 2 sets, accuracy and loss) to one false alarm in 20 examinations.
+"""
+
+import contextlib
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from bnlib import checks, functional, normalization
+from bnlib.layers import BatchNorm
+
+CAUSES = ("Bessel", "stale average", "shift", "small batches", "sorted batches")
+RUNGS = (
+    "stored averages",
+    "Bessel undone",
+    "training set",
+    "its own set",
+    "shuffled batches",
+    "batches as served",
+)
+SMALLEST_ACCURACY = 0.02  # batches of 50 take up to 1.5 points from healthy networks on digits
+SMALLEST_LOSS = 0.1  # nats
+STANDARD_ERRORS = NormalDist().inv_cdf(1 - 0.05 / 20 / 2)
+# All variances share one factor, and it could be Bessel's, when most channels agree within a
+# quarter, their means are right, and beyond the m / (m - 1) that PyTorch's convention accounts for
+# the factor is at most that of two values, either way.
+AGREEING, WITHIN, MEANS_WITHIN, LARGEST_FACTOR = 0.9, 1.25, 0.3, 2.2
+SHUFFLES = 4
+
+
+class Step(NamedTuple):
+    """What one change of the statistics does, averaged over the examples.
+
+    Attributes
+    ----------
+    accuracy, accuracy_error : float
+        Share of right answers gained, and its standard error.
+    loss, loss_error : float
+        Cross-entropy gained (bad when positive), in nats, and its standard error.
+    """
+
+    accuracy: float
+    accuracy_error: float
+    loss: float
+    loss_error: float
+
+    def matters(self, *, only_better=False):
+        """Whether the step is larger than chance and large enough, in accuracy or in loss."""
+        return any(
+            (size if only_better else abs(size)) >= max(smallest, STANDARD_ERRORS * error)
+            for size, error, smallest in (
+                (self.accuracy, self.accuracy_error, SMALLEST_ACCURACY),
+                (-self.loss, self.loss_error, SMALLEST_LOSS),
+            )
+        )
+
+
+class Ladder(NamedTuple):
+    """One set of examples, seen with statistics from the stored ones to those of its batches.
+
+    Attributes
+    ----------
+    accuracy, loss : ndarray of shape (6,)
+        On each of `RUNGS`; the loss in nats.
+    steps : dict of str to Step
+        One for each of `CAUSES`, from a rung to the next.
+    """
+
+    accuracy: np.ndarray
+    loss: np.ndarray
+    steps: dict[str, Step]
+
+
+class Diagnosis(NamedTuple):
+    """What the doctor found.
+
+    Attributes
+    ----------
+    causes : tuple of str
+        Those of `CAUSES` that matter; empty for a healthy network.
+    train, test : Ladder
+    factor : float
+        The stored variances over those that training normalized by, in the typical channel.
+    advice : tuple of str
+        A sentence or two for each cause.
+    """
+
+    causes: tuple[str, ...]
+    train: Ladder
+    test: Ladder
+    factor: float
+    advice: tuple[str, ...]
+
+    def __str__(self):
+        """Tell the ladders, the causes and the advice in text."""
+        lines = [f"{'statistics of':<19}{'training set':>15}{'test set':>16}"]
+        lines.append(f"{'':19}{'right   loss':>15}{'right   loss':>16}")
+        for row, name in enumerate(RUNGS):
+            cells = [
+                f"{100 * ladder.accuracy[row]:5.1f} {ladder.loss[row]:6.3f}"
+                for ladder in (self.train, self.test)
+            ]
+            lines.append(f"{name:<19}{cells[0]:>15}{cells[1]:>16}")
+        return "\n".join([*lines, f"diagnosis: {', '.join(self.causes) or 'healthy'}"])
+
+
+def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, rng):
+    """Split the gap between training mode and evaluation mode into its causes.
+
+    Parameters
+    ----------
+    network : bnlib.layers.Layer
+        With batch norm that keeps running averages; it is left as it was. Only batch norm is
+        switched: dropout stays silent throughout.
+    x_train, x_test : ndarray of shape (N, D) or (N, C, H, W)
+        In the order in which batches are cut from them. For the last step to say something about
+        training, `x_train` must come in an order in which training sees it.
+    labels_train, labels_test : integer ndarray of shape (N,)
+    batch_size : int
+        Of the training; at least 2, and no set may be smaller.
+    rng : numpy.random.Generator
+        Shuffles.
+
+    Returns
+    -------
+    Diagnosis
+
+    Examples
+    --------
+    >>> from bnlib.layers import Linear, Sequential
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(200) % 2
+    >>> x = rng.normal(3 * labels[:, None] + 5, 1, size=(200, 2))
+    >>> untrained = BatchNorm(2)                 # its averages never saw a batch
+    >>> classify = Linear(2, 2, rng=rng)
+    >>> classify.params["weight"] = np.array([[-3.0, -3.0], [3.0, 3.0]])
+    >>> network = Sequential(untrained, classify)
+    >>> examine(network, x, labels, x, labels, batch_size=100, rng=rng).causes
+    ('stale average',)
+    """
+    checks.count("examine", "batch_size", batch_size)
+    norms = _tracking(network)
+    for x, labels in ((x_train, labels_train), (x_test, labels_test)):
+        if len(x) != len(labels) or not 2 <= batch_size <= len(x):
+            raise ValueError(
+                "examine: each set must have a label for each example and hold a batch of 2 or "
+                f"more, got {len(x)} examples, {len(labels)} labels and batch_size {batch_size}"
+            )
+    with _left_as_it_was(network):
+        reference = _statistics(network, norms, x_train, batch_size)
+        factors, typical = _bessel_factors(norms, reference)
+        train, test = (
+            _ladder(network, norms, (reference, factors), x, np.asarray(labels), batch_size, rng)
+            for x, labels in ((x_train, labels_train), (x_test, labels_test))
+        )
+    causes = _causes(train, test)
+    advice = tuple(_ADVICE[cause](typical, batch_size) for cause in causes)
+    return Diagnosis(causes, train, test, typical, advice)
+
+
+def _causes(train, test):
+    """A shift can only be seen on the test set; old or biased averages where nothing shifted."""
+    found = {
+        "Bessel": train.steps["Bessel"].matters(only_better=True),
+        "stale average": train.steps["stale average"].matters(only_better=True),
+        "shift": test.steps["shift"].matters(only_better=True),
+    }
+    for cause in ("small batches", "sorted batches"):
+        found[cause] = train.steps[cause].matters() or test.steps[cause].matters()
+    return tuple(cause for cause in CAUSES if found[cause])
+
+
+def _ladder(network, norms, references, x, labels, batch_size, rng):
+    (reference, factors), stored = references, [norm.buffers for norm in norms]
+    scores = []  # right and loss of each example, on each rung
+    undone = [
+        {**buffers, "running_var": buffers["running_var"] / factor}
+        for buffers, factor in zip(stored, factors, strict=True)
+    ]
+    own = _statistics(network, norms, x, batch_size)
+    for statistics in (stored, undone, reference, own):
+        _use(norms, statistics)
+        scores.append(_score(network.forward(x, training=False), labels))
+    _use(norms, [{}] * len(norms))  # without averages, batch norm takes its batch's
+    orders = [rng.permutation(len(x)) for _ in range(SHUFFLES)]
+    scores.append(_in_batches(network, x, labels, batch_size, orders))
+    scores.append(_in_batches(network, x, labels, batch_size, [np.arange(len(x))]))
+    _use(norms, stored)
+    steps = {
+        cause: _step(before, after)
+        for cause, before, after in zip(CAUSES, scores[:-1], scores[1:], strict=True)
+    }
+    means = np.array([np.nanmean(score, axis=1) for score in scores])
+    return Ladder(means[:, 0], means[:, 1], steps)
+
+
+def _step(before, after):
+    change = after - before
+    change = change[:, np.isfinite(change).all(axis=0)]  # examples that no whole batch held
+    size, count = change.mean(axis=1), change.shape[1]
+    error = change.std(axis=1) / np.sqrt(count)
+    # That nothing changed among `count` examples is known to one of them.
+    return Step(size[0], max(error[0], 1 / count), size[1], error[1])
+
+
+def _score(logits, labels):
+    """Right or not, and the loss, of each example: shape (2, N)."""
+    _, (log_softmax, _) = functional.softmax_cross_entropy(logits, labels)
+    rows = np.arange(len(labels))
+    return np.array([logits.argmax(axis=1) == labels, -log_softmax[rows, labels]])
+
+
+def _in_batches(network, x, labels, batch_size, orders):
+    """Scores by batch statistics, averaged over orders; NaN where no whole batch held it."""
+    total, times = np.zeros((2, len(x))), np.zeros(len(x))
+    for order in orders:
+        for start in range(0, len(x) - batch_size + 1, batch_size):
+            batch = order[start : start + batch_size]
+            total[:, batch] += _score(network.forward(x[batch], training=False), labels[batch])
+            times[batch] += 1
+    return np.where(times > 0, total / np.maximum(times, 1), np.nan)
+
+
+def _statistics(network, norms, x, batch_size):
+    """Each layer's statistics of x, the layers below using theirs, as buffers.
+
+    The variance is (m - 1)/m times that of all of x: what batches of m values have on average, and
+    what training normalized by. A layer's m is the batch size times its places per example.
+    """
+    found = {}
+
+    def measuring(norm):
+        def forward(x, training):
+            _, cache = normalization.batch_norm(x, eps=norm.eps)
+            values = batch_size * x.size // norm.num_features // len(x)
+            variance = cache.var * (values - 1) / values
+            norm.buffers = {"running_mean": cache.mean, "running_var": variance}
+            found[id(norm)] = norm.buffers | {"values": values}
+            return BatchNorm._forward(norm, x, False)
+
+        return forward
+
+    before = [norm.buffers for norm in norms]
+    try:
+        for norm in norms:
+            norm._forward = measuring(norm)
+        network.forward(x, training=False)
+    finally:
+        for norm, buffers in zip(norms, before, strict=True):
+            vars(norm).pop("_forward", None)
+            norm.buffers = buffers
+    return [found[id(norm)] for norm in norms]
+
+
+def _bessel_factors(norms, reference):
+    """What to divide the stored variances by: one factor if all share one, else m / (m - 1)."""
+    ratios, means = [], []
+    for norm, of_set in zip(norms, reference, strict=True):
+        alive = of_set["running_var"] > norm.eps
+        variance = of_set["running_var"][alive]
+        ratios.append(norm.buffers["running_var"][alive] / variance)
+        off = (norm.buffers["running_mean"] - of_set["running_mean"])[alive]
+        means.append(np.abs(off) / np.sqrt(variance))
+    spread = np.log(np.maximum(np.concatenate(ratios), 1e-30))
+    typical = float(np.exp(np.median(spread))) if len(spread) else 1.0
+    agree = np.mean(np.abs(spread - np.log(typical)) < np.log(WITHIN)) if len(spread) else 0.0
+    right = np.mean(np.concatenate(means) < MEANS_WITHIN) if len(spread) else 0.0
+    unbiased = [of_set["values"] / (of_set["values"] - 1) for of_set in reference]
+    beyond = abs(np.log(typical / np.median(unbiased)))
+    one = min(agree, right) >= AGREEING and beyond < np.log(LARGEST_FACTOR)
+    return ([typical] * len(norms) if one else unbiased), typical
+
+
+def _use(norms, statistics):
+    for norm, buffers in zip(norms, statistics, strict=True):
+        norm.buffers = buffers
+
+
+def _tracking(network):
+    norms = [leaf for leaf in network.leaves() if isinstance(leaf, BatchNorm)]
+    if not norms or not all(norm.buffers for norm in norms):
+        raise ValueError(
+            "examine: network must hold batch norm layers, all with running averages, got "
+            f"{len(norms)} batch norm layers, {sum(bool(n.buffers) for n in norms)} of them with"
+        )
+    return norms
+
+
+@contextlib.contextmanager
+def _left_as_it_was(network):
+    before = [(leaf, dict(vars(leaf))) for leaf in network.leaves()]
+    try:
+        yield
+    finally:
+        for leaf, attributes in before:
+            vars(leaf).clear()
+            vars(leaf).update(attributes)
+
+
+def _on_bessel(factor, batch_size):
+    return (
+        f"The stored variances are about {factor:.2f} times those that training normalized by, in "
+        "all channels alike. Small batches do that by Bessel's correction; else somebody applied "
+        "it once too often, or with the wrong count. Divide them by that factor."
+    )
+
+
+_ADVICE = {
+    "Bessel": _on_bessel,
+    "stale average": lambda factor, batch_size: (
+        "The stored averages are not those of the training set under today's weights. Measure "
+        "them anew (bnlib.inference.reestimate); in training, give them more steps or a larger "
+        "weight of the new value."
+    ),
+    "shift": lambda factor, batch_size: (
+        "The test set has other statistics than the training set, and its own help: find out what "
+        "changed in the inputs. Normalizing by the new statistics cures the accuracy, and hides "
+        "the shift from whoever should notice it."
+    ),
+    "small batches": lambda factor, batch_size: (
+        f"The statistics of {batch_size} examples are noisy, and the answers in training mode "
+        "with them. Use larger batches, statistics across devices, or group norm; never judge the "
+        "network in training mode."
+    ),
+    "sorted batches": lambda factor, batch_size: (
+        "The batches as served differ from random ones: they are sorted, or drawn from a few "
+        "classes or sources each. Shuffle before cutting batches, and evaluate with the stored "
+        "averages."
+    ),
+}

@@ -1,0 +1,304 @@
+"""The doctor against networks that were made sick in known ways."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from bnlib import datasets, optim, training
+from bnlib.doctor import CAUSES, RUNGS, Step, examine
+from bnlib.functional import softmax_cross_entropy
+from bnlib.layers import BatchNorm, Dropout, Linear, Residual, Sequential, convnet, mlp
+
+BESSEL, STALE, SHIFT, SMALL, SORTED = CAUSES
+
+
+class InBatchesOfClasses:
+    """Orders for training whose batches hold examples of `classes` classes only."""
+
+    def __init__(self, rng, labels, size, classes):
+        self.rng, self.labels, self.size, self.classes = rng, labels, size, classes
+
+    def permutation(self, count):
+        groups = self.rng.permutation(10).reshape(-1, self.classes)
+        members = [self.rng.permutation(np.flatnonzero(np.isin(self.labels, g))) for g in groups]
+        batches = [
+            m[start : start + self.size]
+            for m in members
+            for start in range(0, len(m) - self.size + 1, self.size)
+        ]
+        order = np.concatenate([batches[i] for i in self.rng.permutation(len(batches))])
+        return np.concatenate([order, np.setdiff1d(np.arange(count), order)])
+
+
+@functools.cache
+def trained(kind="mlp", size=50, epochs=8, lr=0.3, momentum=0.1, classes=None, seed=0):
+    """A network's maker, its state and its data, in an order in which it was trained."""
+    rng = np.random.default_rng(seed)
+    data = datasets.digits(rng)
+    if kind == "conv":
+        pictures = {k: getattr(data, k).reshape(-1, 1, 8, 8) for k in ("x_train", "x_test")}
+        data = data._replace(**pictures)
+
+    def make():
+        rng = np.random.default_rng(seed)
+        if kind == "conv":
+            return convnet((1, 8, 8), [6, 8], 10, rng=rng, batch_norm=True)
+        return mlp([64, 50, 50, 10], rng=rng, batch_norm=True)
+
+    network = make()
+    for norm in norms(network):
+        norm.momentum = momentum
+    order = InBatchesOfClasses(rng, data.y_train, size, classes) if classes else rng
+    sgd = optim.SGD(network, lr=lr)
+    training.fit(network, sgd, data, epochs=epochs, batch_size=size, rng=order, evaluate="never")
+    served = order.permutation(len(data.x_train))
+    data = data._replace(x_train=data.x_train[served], y_train=data.y_train[served])
+    return make, network.state_dict(), data
+
+
+def norms(network):
+    return [leaf for leaf in network.leaves() if isinstance(leaf, BatchNorm)]
+
+
+# --- how to make a healthy network sick ----------------------------------------------------------
+
+
+def change_averages(network, change):
+    for norm in norms(network):
+        changed = change(norm.buffers["running_mean"], norm.buffers["running_var"])
+        names = ("running_mean", "running_var")
+        norm.buffers = {**norm.buffers, **dict(zip(names, changed, strict=True))}
+
+
+def fresh_averages(network, data):
+    change_averages(network, lambda mean, var: (0 * mean, 0 * var + 1))
+    return data
+
+
+def faint_averages(network, data):
+    """After a few steps with momentum 0.1: two thirds of the start are left."""
+    change_averages(network, lambda mean, var: (mean / 3, var / 3 + 2 / 3))
+    return data
+
+
+def corrected_for_two(network, data):
+    change_averages(network, lambda mean, var: (mean, 2 * var))
+    return data
+
+
+def dimmed(network, data):
+    return data._replace(x_test=0.3 * data.x_test)
+
+
+def brighter(network, data):
+    return data._replace(x_test=data.x_test + 0.6)
+
+
+def inverted_contrast(network, data):
+    return data._replace(x_test=3 * data.x_test - 1)
+
+
+def queue_of_classes(network, data):
+    order = np.argsort(data.y_test, kind="stable")
+    return data._replace(x_test=data.x_test[order], y_test=data.y_test[order])
+
+
+def training_queue(network, data):
+    order = np.argsort(data.y_train, kind="stable")
+    return data._replace(x_train=data.x_train[order], y_train=data.y_train[order])
+
+
+HEALTHY = {
+    "mlp": {},
+    "another seed": {"seed": 1},
+    "a third seed": {"seed": 2},
+    "short training": {"epochs": 4},
+    "larger batches": {"size": 100},
+    "conv": {"kind": "conv", "epochs": 3, "lr": 0.1},
+}
+SMALL_BATCHES = {"size": 4, "epochs": 2, "lr": 0.05, "momentum": 0.02}
+TWO_CLASSES = {"classes": 2, "epochs": 15, "lr": 0.1}
+SICK = {
+    "fresh averages": ({}, [fresh_averages], {STALE}),
+    "faint averages": ({"seed": 1}, [faint_averages], {STALE}),
+    "momentum far too small": ({"momentum": 0.001}, [], {STALE}),
+    "conv, fresh averages": (HEALTHY["conv"], [fresh_averages], {STALE}),
+    "corrected twice": ({}, [corrected_for_two], {BESSEL}),
+    "conv, corrected twice": (HEALTHY["conv"], [corrected_for_two], {BESSEL}),
+    "batches of 4": (SMALL_BATCHES, [], {SMALL}),
+    "batches of 8": ({**SMALL_BATCHES, "size": 8, "lr": 0.1, "epochs": 4}, [], {SMALL}),
+    "trained on two classes a batch": (TWO_CLASSES, [], {SORTED}),
+    "trained on five classes a batch": ({**TWO_CLASSES, "classes": 5}, [], {SORTED}),
+    "a queue of classes": ({}, [queue_of_classes], {SORTED}),
+    "conv, a queue of classes": (HEALTHY["conv"], [queue_of_classes], {SORTED}),
+    "dimmed": ({}, [dimmed], {SHIFT}),
+    "brighter": ({"seed": 2}, [brighter], {SHIFT}),
+    "conv, more contrast": (HEALTHY["conv"], [inverted_contrast], {SHIFT}),
+    "fresh averages, dimmed": ({}, [fresh_averages, dimmed], {STALE, SHIFT}),
+    "fresh averages, a queue": ({}, [fresh_averages, training_queue], {STALE, SORTED}),
+    "corrected twice, brighter": ({}, [corrected_for_two, brighter], {BESSEL, SHIFT}),
+    "corrected twice, a queue": ({}, [corrected_for_two, queue_of_classes], {BESSEL, SORTED}),
+    "batches of 4, dimmed": (SMALL_BATCHES, [dimmed], {SMALL, SHIFT}),
+    "batches of 4, fresh averages": (SMALL_BATCHES, [fresh_averages], {SMALL, STALE}),
+    "batches of 4, a queue": (SMALL_BATCHES, [queue_of_classes], {SMALL, SORTED}),
+    "brighter, a queue": ({"seed": 2}, [brighter, queue_of_classes], {SHIFT, SORTED}),
+    "two classes a batch, dimmed": (TWO_CLASSES, [dimmed], {SORTED, SHIFT}),
+    "batches of 4, corrected twice": (SMALL_BATCHES, [corrected_for_two], {SMALL, BESSEL}),
+}  # fmt: skip
+
+
+def patient(settings, changes):
+    make, state, data = trained(**settings)
+    network = make()
+    network.load_state_dict(state)
+    for change in changes:
+        data = change(network, data)
+    return network, data
+
+
+def diagnose(network, data, size=50, seed=5):
+    rng = np.random.default_rng(seed)
+    return examine(
+        network, data.x_train, data.y_train, data.x_test, data.y_test, batch_size=size, rng=rng
+    )
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_the_healthy_are_sent_home(name):
+    diagnosis = diagnose(*patient(HEALTHY[name], []), HEALTHY[name].get("size", 50))
+    assert diagnosis.causes == () and diagnosis.advice == (), diagnosis
+    assert str(diagnosis).endswith("diagnosis: healthy")
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_the_cause_is_named(name):
+    settings, changes, causes = SICK[name]
+    network, data = patient(settings, changes)
+    diagnosis = diagnose(network, data, settings.get("size", 50))
+    assert set(diagnosis.causes) == causes, diagnosis
+    assert len(diagnosis.advice) == len(causes)
+    assert all(sentence.endswith(".") for sentence in diagnosis.advice)
+
+
+def test_there_are_enough_patients():
+    alone = [causes for _, _, causes in SICK.values() if len(causes) == 1]
+    pairs = [causes for _, _, causes in SICK.values() if len(causes) == 2]
+    assert len(alone) >= 10 and len(pairs) >= 8 and len(SICK) >= 20
+    assert set().union(*alone) == set().union(*pairs) == set(CAUSES)
+
+
+# --- what an examination is ----------------------------------------------------------------------
+
+
+def small(seed=0, layers=None):
+    rng = np.random.default_rng(seed)
+    x, labels = rng.normal(2, 3, size=(23, 4)), rng.integers(0, 3, 23)
+    network = layers(rng) if layers else mlp([4, 5, 3], rng=rng, batch_norm=True)
+    network.forward(x, training=True)
+    return network, x, labels, rng
+
+
+def test_the_steps_add_up_to_the_gap():
+    network, x, labels, rng = small()
+    diagnosis = examine(network, x[:12], labels[:12], x, labels, batch_size=4, rng=rng)
+    ladder = diagnosis.train  # 12 examples, whole batches only
+    total = sum(step.accuracy for step in ladder.steps.values())
+    assert total == pytest.approx(ladder.accuracy[-1] - ladder.accuracy[0], abs=1e-12)
+    total = sum(step.loss for step in ladder.steps.values())
+    assert total == pytest.approx(ladder.loss[-1] - ladder.loss[0], abs=1e-12)
+    assert list(ladder.steps) == list(CAUSES) and len(ladder.loss) == len(RUNGS)
+    assert ladder.steps[SHIFT].accuracy == ladder.steps[SHIFT].loss == 0
+
+
+def test_the_rungs_are_what_they_say():
+    network, x, labels, rng = small()
+    diagnosis = examine(network, x, labels, x[:12], labels[:12], batch_size=12, rng=rng)
+    logits = network.forward(x, training=False)
+    loss, _ = softmax_cross_entropy(logits, labels)
+    assert diagnosis.train.loss[0] == pytest.approx(loss, rel=1e-12)
+    # One batch holds the whole small set: served, shuffled, and what training mode gives.
+    loss, _ = softmax_cross_entropy(network.forward(x[:12], training=True), labels[:12])
+    np.testing.assert_allclose(diagnosis.test.loss[4:], loss, rtol=1e-10)
+
+
+def test_the_training_statistics_are_those_of_batches_on_average():
+    network, x, labels, rng = small(
+        layers=lambda rng: Sequential(BatchNorm(4), Linear(4, 3, rng=rng))
+    )
+    norm, linear = network.layers
+    diagnosis = examine(network, x, labels, x, labels, batch_size=5, rng=rng)
+    x_hat = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) * 4 / 5 + norm.eps)
+    loss, _ = softmax_cross_entropy(linear.forward(x_hat, training=False), labels)
+    assert diagnosis.train.loss[2] == diagnosis.train.loss[3] == pytest.approx(loss, rel=1e-12)
+
+
+def deep(rng):
+    inner = Residual(BatchNorm(4), Dropout(0.5, rng), Linear(4, 4, rng=rng))
+    return Sequential(
+        Linear(4, 4, rng=rng), BatchNorm(4, affine=False), inner, Linear(4, 3, rng=rng)
+    )
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_network_is_left_as_it_was(monkeypatch, interrupted):
+    network, x, labels, rng = small(layers=deep)
+    before = [dict(vars(leaf)) for leaf in network.leaves()]
+    if interrupted:
+        calls = []
+
+        def forward(self, x, *, training):
+            calls.append(1)
+            if len(calls) == 5:
+                raise KeyboardInterrupt
+            return real(self, x, training=training)
+
+        real = Sequential.forward
+        monkeypatch.setattr(Sequential, "forward", forward)
+        with pytest.raises(KeyboardInterrupt):
+            examine(network, x, labels, x, labels, batch_size=4, rng=rng)
+    else:
+        examine(network, x, labels, x, labels, batch_size=4, rng=rng)
+    for leaf, attributes in zip(network.leaves(), before, strict=True):
+        assert vars(leaf).keys() == attributes.keys()
+        assert all(vars(leaf)[name] is value for name, value in attributes.items())
+
+
+def test_a_step_matters_when_it_is_large_and_no_accident():
+    assert Step(0.05, 0.01, 0.0, 0.0).matters()
+    assert not Step(0.05, 0.03, 0.0, 0.0).matters()  # an accident
+    assert not Step(0.015, 0.001, 0.0, 0.0).matters()  # too small
+    assert Step(0.0, 0.01, -0.2, 0.01).matters(only_better=True)
+    assert Step(0.0, 0.01, 0.2, 0.01).matters()
+    assert not Step(-0.05, 0.01, 0.2, 0.01).matters(only_better=True)
+
+
+def test_chance_alone_is_no_cause():
+    """Where nothing is learned, every step is chance; with 20 networks hardly one false alarm."""
+    alarms = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        network = Sequential(BatchNorm(4, momentum=None), Linear(4, 3, rng=rng, scale=0.3))
+        x, labels = rng.normal(size=(300, 4)), rng.integers(0, 3, 300)
+        for batch in x.reshape(6, 50, 4):
+            network.forward(batch, training=True)
+        alarms += bool(examine(network, x, labels, x, labels, batch_size=50, rng=rng).causes)
+    assert alarms <= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"batch_size": 1}, "a batch of 2 or more"),
+        ({"batch_size": 24}, "23 examples, 23 labels and batch_size 24"),
+        ({"labels_test": np.zeros(5, int)}, "23 examples, 5 labels"),
+        ({"network": mlp([4, 3], rng=np.random.default_rng(0))}, "0 batch norm layers"),
+        ({"network": BatchNorm(4, track_running_stats=False)}, "1 batch norm layers, 0 of them"),
+    ],
+)
+def test_errors(change, words):
+    network, x, labels, rng = small()
+    given = {"network": network, "x_train": x, "labels_train": labels, "x_test": x}
+    given |= {"labels_test": labels, "batch_size": 4, "rng": rng, **change}
+    with pytest.raises(ValueError, match=f"examine: .*{words}"):
+        examine(given.pop("network"), **given)
