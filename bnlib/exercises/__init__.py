@@ -12,7 +12,7 @@ An exercise is a derivation in named steps (`derivations`), a catalogue of mista
 or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, for operations of the
 graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and made-up batches;
 `forward`, `backward`, `graph_nodes`, `evidence`, and with short catalogues of their own `weights`,
-`drift` and `whitening`, have the batches and the checkers. `examination` asks and answers,
+`drift`, `folding` and `whitening`, have the batches and the checkers. `examination` asks and answers,
 `diagnosis` finds the mistake, `calling` survives the reader's function, and `pointers` knows where
 the book derives what.
 """
@@ -21,6 +21,7 @@ from bnlib.exercises.answers import Answer
 from bnlib.exercises.backward import check_backward
 from bnlib.exercises.drift import check_drift
 from bnlib.exercises.evidence import check_contrast, check_interval
+from bnlib.exercises.folding import check_fold
 from bnlib.exercises.forward import check_forward
 from bnlib.exercises.graph_nodes import check_graph_node
 from bnlib.exercises.noise import check_noise
@@ -34,6 +35,7 @@ __all__ = [
     "check_backward",
     "check_contrast",
     "check_drift",
+    "check_fold",
     "check_forward",
     "check_graph_node",
     "check_interval",

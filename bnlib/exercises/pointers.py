@@ -41,6 +41,8 @@ POINTERS = {
     # weights
     "scale": "chapter signal_propagation, “Where the square root comes from”",
     "rate": "chapter scale_invariance, “Weights without a length”",
+    # frameworks
+    "fold": "workshop frameworks, “Fold it away”",
     # whitening
     "white": "workshop whitening, “One matrix for all”",
     # the surface of the loss
