@@ -12,7 +12,7 @@ An exercise is a derivation in named steps (`derivations`), a catalogue of mista
 or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, for operations of the
 graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and made-up batches;
 `forward`, `backward`, `graph_nodes`, `evidence`, and with short catalogues of their own `weights`,
-`drift`, `folding` and `whitening`, have the batches and the checkers. `examination` asks and answers,
+`drift` and `whitening`, have the batches and the checkers. `examination` asks and answers,
 `diagnosis` finds the mistake, `calling` survives the reader's function, and `pointers` knows where
 the book derives what.
 """
