@@ -10,7 +10,9 @@ import contextlib
 import errno
 import hashlib
 import os
+import queue
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,8 @@ from bnlib import idx
 VARIABLE = "BNLIB_DATA"
 CHUNK = 1 << 16  # bytes
 TIMEOUT = 20.0  # seconds without a sign of the server
-PATIENCE, SLOWEST = 30.0, 1000  # after so many seconds, on average so many bytes in a second
+PATIENCE = 30.0  # seconds until the file begins; and from then on until it is slower than
+SLOWEST = 1000  # bytes in a second, on average
 REDIRECTS = 5
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -217,7 +220,7 @@ def _chunks(file, address):
     from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
     try:
-        with requests.Session() as session, _open(session, address) as response:
+        with requests.Session() as session, _in_time(_open, session, address) as response:
             left = response.raw.length_remaining
             if left is not None and left > file.size + idx.SPARE:
                 raise _NotSent(f"a file of {left} bytes, too many")
@@ -259,6 +262,29 @@ def _open(session, address):
             raise _NotSent(f"HTTP status {response.status_code}")
         address = urljoin(address, response.headers["Location"])
     raise _NotSent(f"more than {REDIRECTS} redirects")
+
+
+def _in_time(function, *arguments):
+    """Return what a function returns; give up when a server keeps it waiting byte by byte."""
+    outcomes: queue.SimpleQueue = queue.SimpleQueue()
+
+    def call():
+        try:
+            outcomes.put((function(*arguments), None))
+        except Exception as error:
+            outcomes.put((None, error))
+
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        result, error = outcomes.get(timeout=PATIENCE)
+    except queue.Empty:
+        raise _NotSent(f"no answer within {PATIENCE:g} seconds") from None
+    try:
+        if error is not None:
+            raise error
+        return result
+    finally:
+        del error  # else it and this frame hold each other, and a broken connection, alive
 
 
 def _progress(name, total):

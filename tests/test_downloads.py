@@ -92,12 +92,10 @@ def server():
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Return an empty cache; impatience makes the tests short."""
+    """Return an empty cache."""
     monkeypatch.delenv(downloads.VARIABLE, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(downloads, "cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
-    monkeypatch.setattr(downloads, "PATIENCE", 0.5)
     return tmp_path / "cache" / "made"
 
 
@@ -208,6 +206,12 @@ def silent(handler):
     handler.wait()
 
 
+def drips_headers(handler):
+    handler.send_response(200)
+    handler.flush_headers()
+    handler.for_ever(b"X", pause=0.05)
+
+
 def stalls(handler):
     handler.head(Content_Length=str(len(PACKED)))
     handler.wfile.write(PACKED[:3000])
@@ -284,10 +288,13 @@ WRONG = bytearray(CONTENT)
 WRONG[5000] ^= 1
 LONGER = HEADER[:7] + bytes([51]) + HEADER[8:] + ARRAY.tobytes() + bytes(400)
 
+SLOW_FAULTS = {  # and the limit that ends them
+    "silent": (silent, "TIMEOUT", "no answer within 1 seconds"),
+    "stalls in the middle": (stalls, "TIMEOUT", "no answer within 1 seconds"),
+    "drips": (drips, "PATIENCE", "bytes in "),
+    "drips headers": (drips_headers, "PATIENCE", "no answer within 1 seconds"),
+}
 SERVER_FAULTS = {
-    "silent": (silent, "no answer within 0.5 seconds"),
-    "stalls in the middle": (stalls, "no answer within 0.5 seconds"),
-    "drips": (drips, "bytes in 1 seconds"),
     "hangs up at once": (hangs_up_at_once, "no connection"),
     "hangs up in the middle": (hangs_up_in_the_middle, "the connection broke off"),
     "resets the connection": (resets, "the connection broke off"),
@@ -330,6 +337,12 @@ SERVER_FAULTS = {
     "redirected nowhere": (lambda handler: handler.head(302), "HTTP status 302"),
     "redirected to a closed port": (redirects("http://127.0.0.1:1/"), "no connection"),
 }
+
+
+@pytest.mark.parametrize(("answer", "limit", "words"), SLOW_FAULTS.values(), ids=SLOW_FAULTS)
+def test_fault_of_a_slow_server(server, cache, monkeypatch, answer, limit, words):
+    monkeypatch.setattr(downloads, limit, 1)
+    test_fault_of_a_server(server, cache, answer, words)
 
 
 @pytest.mark.parametrize(("answer", "words"), SERVER_FAULTS.values(), ids=SERVER_FAULTS)
