@@ -19,24 +19,25 @@ def test_pictures_are_drawn_in_their_own_light():
     assert [line[0].texts[0].get_text() for line in axes] == ["grey", "red"]
 
 
-class TestMeters:
-    X = (0.0, 0.5, 1.0)
-    SERIES = {"accuracy": np.array([[0.1, 0.5, 0.9], [0.3, 0.5, 1.0]]), "AUROC": np.ones((2, 3))}
+X = (0.0, 0.5, 1.0)
+SERIES = {"accuracy": np.array([[0.1, 0.5, 0.9], [0.3, 0.5, 1.0]]), "AUROC": np.ones((2, 3))}
 
-    def test_each_mean_has_a_dot_where_the_dial_stands(self):
-        ax = meters(self.X, self.SERIES, 1.0, xlabel="alpha")
-        lines = {line.get_label(): line for line in ax.lines}
-        assert lines["accuracy"].get_ydata() == pytest.approx([0.2, 0.5, 0.95])
-        dots = [line.get_xydata()[0].tolist() for line in ax.lines if line.get_marker() == "o"]
-        assert dots == [pytest.approx([1.0, 0.95]), pytest.approx([1.0, 1.0])]
-        colours = {lines[name].get_color() for name in self.SERIES}
-        assert len(colours) == 2 and ax.get_xlabel() == "alpha"
-        low, high = ax.collections[0].get_paths()[0].get_extents().intervaly
-        assert (low, high) == (0.1, 1.0)
 
-    def test_the_dial_stands_at_a_place_it_has(self):
-        with pytest.raises(ValueError, match="is not in"):
-            meters(self.X, self.SERIES, 0.3, xlabel="alpha")
+def test_each_mean_has_a_dot_where_the_dial_stands():
+    ax = meters(X, SERIES, 1.0, xlabel="alpha")
+    lines = {line.get_label(): line for line in ax.lines}
+    assert lines["accuracy"].get_ydata() == pytest.approx([0.2, 0.5, 0.95])
+    dots = [line.get_xydata()[0].tolist() for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [pytest.approx([1.0, 0.95]), pytest.approx([1.0, 1.0])]
+    colours = {lines[name].get_color() for name in SERIES}
+    assert len(colours) == 2 and ax.get_xlabel() == "alpha"
+    low, high = ax.collections[0].get_paths()[0].get_extents().intervaly
+    assert (low, high) == (0.1, 1.0)
+
+
+def test_the_dial_stands_at_a_place_it_has():
+    with pytest.raises(ValueError, match="is not in"):
+        meters(X, SERIES, 0.3, xlabel="alpha")
 
 
 def test_a_trade_off_goes_from_a_hollow_to_a_filled_mark():
