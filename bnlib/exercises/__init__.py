@@ -24,6 +24,7 @@ from bnlib.exercises.evidence import check_contrast, check_interval
 from bnlib.exercises.folding import check_fold
 from bnlib.exercises.forward import check_forward
 from bnlib.exercises.graph_nodes import check_graph_node
+from bnlib.exercises.merging import check_merge
 from bnlib.exercises.noise import check_noise
 from bnlib.exercises.relatives import check_layer_norm_backward
 from bnlib.exercises.roughness import check_roughness
@@ -40,6 +41,7 @@ __all__ = [
     "check_graph_node",
     "check_interval",
     "check_layer_norm_backward",
+    "check_merge",
     "check_noise",
     "check_rate",
     "check_roughness",

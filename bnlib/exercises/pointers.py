@@ -45,6 +45,9 @@ POINTERS = {
     "fold": "workshop frameworks, “Fold it away”",
     # whitening
     "white": "workshop whitening, “One matrix for all”",
+    # shards
+    "merged_mean": "workshop many_workers, “Two means, one mean”",
+    "merged_var": "workshop many_workers, “What is missing?”",
     # the surface of the loss
     "roughness": "chapter smoothness, “The ruler of the paper”",
     # batch statistics
