@@ -139,5 +139,6 @@ def by_layer(series, *, ylabel, marks=None, ax=None):
             layer = np.arange(1, len(values) + 1)
             ax.plot(layer, values, color=colour(own), linestyle=dash, label=name)
         ax.set(xlabel="hidden layer", ylabel=ylabel, yscale="log")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, handlelength=2.6)
     return ax
