@@ -92,10 +92,11 @@ class Convention:
 
 
 def batch_norm_like(convention, num_features, *, momentum=None, eps=None, dtype=np.float64):
-    """Make a `BatchNorm` that normalizes as a framework does, from the first step on.
+    """Make a `BatchNorm` that normalizes as a framework does, and averages at its pace.
 
-    Its running variance stays the unbiased one, as everywhere in bnlib, and Caffe's correction is
-    left out; `convert` gives the running averages that the framework would have.
+    The averages start at mean 0 and variance 1 and hold the unbiased variance, as everywhere in
+    bnlib. What the framework would hold, `convert(state, "PyTorch", convention, count=...,
+    batches=..., momentum=layer.momentum)` tells exactly.
 
     Parameters
     ----------
@@ -122,11 +123,8 @@ def batch_norm_like(convention, num_features, *, momentum=None, eps=None, dtype=
     eps = chosen.eps if eps is None else eps
     if eps is None:
         raise ValueError(f"batch_norm_like: eps has no default in {convention}, got None")
-    layer = BatchNorm(num_features, eps=eps, momentum=chosen.weight_of_new(momentum), dtype=dtype)
-    if chosen.initial_var is not None:
-        start = np.full(num_features, chosen.initial_var, dtype)
-        layer.buffers = {**layer.buffers, "running_var": start}
-    return layer
+    momentum = chosen.weight_of_new(momentum)
+    return BatchNorm(num_features, eps=eps, momentum=momentum, dtype=dtype)
 
 
 def convert(state, source, target, *, count=None, batches=None, momentum=None):

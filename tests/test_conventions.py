@@ -73,15 +73,12 @@ def test_the_configured_layer_behaves_as_the_framework(name):
     for batches, step in enumerate(golden["steps"], start=1):
         y = layer.forward(np.array(step["x"]), training=True)
         np.testing.assert_allclose(y, step["y"], **(ONE_PASS if name == "Flax" else FLOAT32))
-        row = CONVENTIONS[name]
-        # Its start is the framework's already: only Bessel is left to convert.
-        ours = layer.state_dict()
-        start = (1 - row.weight_of_new()) ** batches * row.initial_var
-        if not row.bessel:
-            ours["running_var"] = start + (ours["running_var"] - start) * 5 / 6
-        np.testing.assert_allclose(
-            [ours["running_mean"], ours["running_var"]], step["state"], **FLOAT32
+        theirs = convert(
+            layer.state_dict(), "PyTorch", name, count=6, batches=batches, momentum=layer.momentum
         )
+        keys = CONVENTIONS[name].keys
+        averages = [theirs[keys["running_mean"]], theirs[keys["running_var"]]]
+        np.testing.assert_allclose(averages, step["state"], **FLOAT32)
     mean, var = golden["steps"][-1]["state"]
     state = convert(golden_state(name, mean, var), name, "PyTorch")
     layer.load_state_dict(state)
@@ -116,9 +113,13 @@ def test_a_wrong_row_would_be_seen(name, field, value, monkeypatch):
         "momentum": value,
     }[field]
     monkeypatch.setitem(CONVENTIONS, name, replace(row, **{field: wrong}))
-    red = test_the_configured_layer_behaves_as_the_framework
     with pytest.raises(AssertionError):
-        red(name)
+        both_tests(name)
+
+
+def both_tests(name):
+    test_running_averages(name)
+    test_the_configured_layer_behaves_as_the_framework(name)
 
 
 def test_in_mxnet_the_averages_wait_for_the_backward_pass():
