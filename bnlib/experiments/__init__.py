@@ -4,11 +4,14 @@
 """
 
 from bnlib.experiments import (
+    adapting,
     backward_pass,
     covariate_shift,
+    distribution_shift,
     forward_pass,
     judging,
     noisy_batch_norm,
+    ood_networks,
     records,
     regularization,
     regularizers,
@@ -40,6 +43,9 @@ CHAPTERS = (
     smooth_and_fast,
     regularization,
     regularizers,
+    distribution_shift,
+    ood_networks,
+    adapting,
     whitening,
 )
 
