@@ -40,7 +40,18 @@ ARMS = tuple(f"{kind} {head}" for head in HEADS for kind in KINDS)
 TUNED = {
     f"{kind} {head}": replace(arm, head=head) for head in HEADS for kind, arm in NETWORKS.items()
 }
-RATES: dict[str, float] = {}
+RATES = {
+    "plain": 0.1,
+    "norm=batch": 0.1,
+    "norm=layer": 0.1,
+    "norm=group": 0.03,
+    "head=average": 0.1,
+    "norm=batch head=average": 0.1,
+    "norm=layer head=average": 0.1,
+    "norm=group head=average": 0.1,
+    "inputs=standardized": 0.03,
+    "head=average inputs=standardized": 0.03,
+}
 SURE = 0.9  # of a confidence
 RARE = 0.999  # share of all activations on the training set that lie below "abnormally high"
 CONFIDENCE = 0.05  # the smallest difference that matters
