@@ -291,7 +291,7 @@ LONGER = HEADER[:7] + bytes([51]) + HEADER[8:] + ARRAY.tobytes() + bytes(400)
 SLOW_FAULTS = {  # and the limit that ends them
     "silent": (silent, "TIMEOUT", "no answer within 1 seconds"),
     "stalls in the middle": (stalls, "TIMEOUT", "no answer within 1 seconds"),
-    "drips": (drips, "PATIENCE", "bytes in "),
+    "drips": (drips, "PATIENCE", " seconds: connect"),
     "drips headers": (drips_headers, "PATIENCE", "no answer within 1 seconds"),
 }
 SERVER_FAULTS = {
@@ -341,8 +341,12 @@ SERVER_FAULTS = {
 
 @pytest.mark.parametrize(("answer", "limit", "words"), SLOW_FAULTS.values(), ids=SLOW_FAULTS)
 def test_fault_of_a_slow_server(server, cache, monkeypatch, answer, limit, words):
-    monkeypatch.setattr(downloads, limit, 1)
-    test_fault_of_a_server(server, cache, answer, words)
+    wanted = file(server.mirror("bad", answer))
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, limit, 1)
+        refused(wanted, words, "127.0.0.1", "must be downloaded once")
+    assert files_in(cache) == []
+    assert (downloads.load("made", file(server.mirror("good", good))) == ARRAY).all()
 
 
 @pytest.mark.parametrize(("answer", "words"), SERVER_FAULTS.values(), ids=SERVER_FAULTS)
