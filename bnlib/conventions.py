@@ -366,7 +366,7 @@ _ROWS = (
               "running_var": "running_var"},
         run="mxnet 1.9.1 on a CPU, gluon.nn.BatchNorm",
         sources=(
-            (f"{_MXNET}#L333", "the defaults of gluon"),
+            (f"{_MXNET}#L433", "the defaults of gluon"),
             (_MXNET_OPERATOR, "the bare operator has eps 1e-3"),
             ("https://github.com/apache/mxnet/issues/21111",
              "on a GPU cuDNN stores the unbiased variance, the CPU the biased one"),
