@@ -243,6 +243,22 @@ def test_strange_pictures_are_standardized_as_the_training_images_are(data):
     x = ood_networks.inputs_of(arm, data, strange)
     mean, var = data.x_train.mean(axis=0), data.x_train.var(axis=0)
     assert x.reshape(len(x), -1) == pytest.approx((strange - mean) / np.sqrt(var + 1e-5))
+    own = ood_networks.inputs_of(arm, data, strange, strange)
+    assert own.mean(axis=0) == pytest.approx(0, abs=1e-12)
+
+
+def test_own_statistics_of_the_inputs_are_those_of_each_set(quick):
+    name = "standardized own average"
+    got = ood_networks.strange_inputs(SEED, draw_few, (name,))[name]
+    data = split(SEED, draw_few)
+    arm = ood_networks.TUNED["standardized average"]
+    network = convnets.train({"it": arm}, SEED, data)["it"].network
+    x = ood_networks.inputs_of(arm, data, 1 - data.x_test, 1 - data.x_test)
+    expected = ood.confidence(network.forward(x, training=False)).mean()
+    assert got["confidence, inverted"] == pytest.approx(expected)
+    x = ood_networks.inputs_of(arm, data, data.x_test, data.x_test)
+    expected = ood.confidence(network.forward(x, training=False)).mean()
+    assert got["confidence, known"] == pytest.approx(expected)
 
 
 def test_a_network_that_diverged_counts_as_guessing(quick):
