@@ -11,10 +11,10 @@ arithmetic”, the line of x_hat.
 An exercise is a derivation in named steps (`derivations`), a catalogue of mistakes that replace one
 or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, for operations of the
 graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and made-up batches;
-`forward`, `backward`, `graph_nodes`, `evidence`, and with short catalogues of their own `weights`,
-`drift` and `whitening`, have the batches and the checkers. `examination` asks and answers,
-`diagnosis` finds the mistake, `calling` survives the reader's function, and `pointers` knows where
-the book derives what.
+`forward`, `backward`, `graph_nodes`, `evidence`, and with catalogues of their own `weights`,
+`running`, `drift`, `folding`, `merging` and `whitening`, have the batches and the checkers.
+`examination` asks and answers, `diagnosis` finds the mistake, `calling` survives the reader's
+function, and `pointers` knows where the book derives what.
 """
 
 from bnlib.exercises.answers import Answer
@@ -28,6 +28,8 @@ from bnlib.exercises.merging import check_merge
 from bnlib.exercises.noise import check_noise
 from bnlib.exercises.relatives import check_layer_norm_backward
 from bnlib.exercises.roughness import check_roughness
+from bnlib.exercises.running import check_evaluation, check_running_average
+from bnlib.exercises.shifted import check_energy, check_mixed_statistics
 from bnlib.exercises.weights import check_rate, check_scale
 from bnlib.exercises.whitening import check_whitening
 
@@ -36,15 +38,19 @@ __all__ = [
     "check_backward",
     "check_contrast",
     "check_drift",
+    "check_energy",
+    "check_evaluation",
     "check_fold",
     "check_forward",
     "check_graph_node",
     "check_interval",
     "check_layer_norm_backward",
+    "check_mixed_statistics",
     "check_merge",
     "check_noise",
     "check_rate",
     "check_roughness",
+    "check_running_average",
     "check_scale",
     "check_whitening",
 ]

@@ -1,6 +1,7 @@
 """Where the book derives what: the only place that knows how a page calls its sections."""
 
 FORWARD = "chapter forward_pass"
+RUNNING = "chapter running_averages"
 GRAPH = "chapter computational_graph"
 BACKWARD = "chapter backward_pass"
 EVIDENCE = "chapter how_we_measure"
@@ -19,6 +20,11 @@ POINTERS = {
     "eps": f"{FORWARD}, “Is the variance exactly one?”",
     "one_pass": f"{FORWARD}, “Why not in one pass?”",
     "images": f"{FORWARD}, “Pictures: one mean per channel”",
+    # running averages
+    "modes": f"{RUNNING}, “Two modes”",
+    "averages": f"{RUNNING}, “Three ways to average”",
+    "momentum": f"{RUNNING}, “Two meanings of momentum”",
+    "bessel": f"{RUNNING}, “Which variance is kept?”",
     # the backward pass
     "dy": f"{BACKWARD}, “Three numbers arrive”",
     "dgamma": f"{NODES}, the line of dgamma",
@@ -54,6 +60,9 @@ POINTERS = {
     "noise": "chapter regularization, “The law of the noise”",
     # the relatives
     "layer": "chapter relatives, “Layer norm is batch norm, turned”",
+    # shifted inputs
+    "mixed": "chapter distribution_shift, “One dial, two meters”",
+    "energy": "chapter distribution_shift, “Does it notice?”",
     # moving distributions
     "drift": "chapter covariate_shift, “How far does a distribution move?”",
 }
