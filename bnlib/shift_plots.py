@@ -43,7 +43,7 @@ def percentiles(steps, bands, *, concept, xlabel, ylabel, ax=None):
     return ax
 
 
-def places(values, *, bins):
+def places(values, *, bins, tops=None):
     """A histogram for each of several places in a network, one below the other, on one axis.
 
     Parameters
@@ -53,6 +53,9 @@ def places(values, *, bins):
         Those beyond the bins are counted at the ends.
     bins : ndarray
         Of all histograms.
+    tops : sequence of float, optional
+        How high each axis reaches, the same in every frame of a moving figure; otherwise all reach
+        as high as the highest histogram.
 
     Returns
     -------
@@ -64,17 +67,21 @@ def places(values, *, bins):
     >>> axes[0].get_title(loc="left")
     'before'
     """
-    axes = panels(len(values), height=1.3, sharex=True, sharey=True, squeeze=False)[:, 0]
+    how = {"height": 1.3, "sharex": True, "sharey": tops is None, "squeeze": False}
+    axes = panels(len(values), **how)[:, 0]
     for ax, (name, (concept, own)) in zip(axes, values.items(), strict=True):
         inside = np.clip(own, bins[0], bins[-1])
         histogram(inside, bins=bins, concept=concept, xlabel="", ax=ax)
         ax.axvline(0, color=colour("muted"), linewidth=0.8)
         ax.set_ylabel("share")
         ax.set_title(name, loc="left")
+    if tops is not None:
+        for ax, top in zip(axes, tops, strict=True):
+            ax.set_ylim(0, top)
     return axes
 
 
-def trade(points, *, xlabel, ylabel, ax=None):
+def trade(points, *, xlabel, ylabel, marks=None, ax=None):
     """One mark per arm, on logarithmic axes: what it pays for what it gets.
 
     Parameters
@@ -83,6 +90,8 @@ def trade(points, *, xlabel, ylabel, ax=None):
         The arm's concept (its colour), marker, whether the marker is filled, and its place.
     xlabel, ylabel : str
         In lower case, with units.
+    marks : dict of str to (str, bool), optional
+        What a marker, filled or not, stands for: further lines of the legend, without a colour.
     ax : Axes, optional
 
     Returns
@@ -105,6 +114,13 @@ def trade(points, *, xlabel, ylabel, ax=None):
             look = {"color": own, "markerfacecolor": face, "markersize": 8, "linestyle": "none"}
             ax.plot(x, y, marker=marker, label=label, **look)
             named.add(concept)
+        for name, (marker, filled) in (marks or {}).items():
+            own = colour("muted")
+            look = {"color": own, "markerfacecolor": own if filled else PAPER[0]}
+            ax.plot([], [], marker, label=name, markersize=8, **look)
         ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
-        ax.legend(loc="best", handlelength=1)
+        place = {"loc": "best", "handlelength": 1}
+        if marks:  # too many lines for a corner
+            place |= {"loc": "lower center", "bbox_to_anchor": (0.45, 1), "ncols": 3}
+        ax.legend(frameon=False, **place)
     return ax

@@ -48,6 +48,13 @@ class TestPlaces:
         )
         assert len({ax.get_ylim() for ax in axes}) == 1
 
+    def test_each_axis_reaches_as_high_as_it_is_told(self):
+        values = {"plain": ("plain", np.zeros(4)), "norm": ("batch norm", np.ones(4))}
+        axes = places(values, bins=self.BINS, tops=(0.5, 2.0))
+        assert [ax.get_ylim() for ax in axes] == [(0, 0.5), (0, 2)]
+        with pytest.raises(ValueError, match="zip"):
+            places(values, bins=self.BINS, tops=(0.5,))
+
 
 def test_a_trade_has_a_mark_for_each_arm_and_a_name_for_each_concept():
     points = [("plain", "o", True, 0.1, 2.0), ("plain", "s", False, 0.2, 3.0),
@@ -61,3 +68,13 @@ def test_a_trade_has_a_mark_for_each_arm_and_a_name_for_each_concept():
     assert [line.get_markerfacecolor() for line in ax.lines[:2]] == [own, PAPER[0]]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["plain", "batch norm"]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_a_trade_says_what_its_marks_mean_and_draws_nothing_for_it():
+    marks = {"own rate": ("o", True), "one rate": ("o", False)}
+    ax = trade([("plain", "s", True, 0.1, 2.0)], xlabel="", ylabel="", marks=marks)
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["plain", *marks]
+    own = colour("muted")
+    assert [line.get_markerfacecolor() for line in legend.get_lines()[1:]] == [own, PAPER[0]]
+    assert [len(line.get_xdata()) for line in ax.lines] == [1, 0, 0]
