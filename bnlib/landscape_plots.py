@@ -5,9 +5,10 @@ import matplotlib
 from bnlib.plots import STYLE, colour, panels
 
 MARKERS = {"plain": "o", "standardized": "s", "batch norm": "D", "dead": "X"}
+SIZE = 6  # points, of a mark
 
 
-def cloud(groups, *, xlabel, ylabel, xscale="log", yscale="log", ax=None):
+def cloud(groups, *, xlabel, ylabel, xscale="log", yscale="log", looks=None, ax=None):
     """One mark per setting, one kind of mark per group.
 
     Parameters
@@ -18,6 +19,9 @@ def cloud(groups, *, xlabel, ylabel, xscale="log", yscale="log", ax=None):
     xlabel, ylabel : str
         In lower case, with units.
     xscale, yscale : str
+    looks : dict of str to sequence of K (float, bool), optional
+        For each group the size of every mark, in points, and whether it is filled; otherwise all
+        are of one size and hollow.
     ax : Axes, optional
 
     Returns
@@ -35,10 +39,16 @@ def cloud(groups, *, xlabel, ylabel, xscale="log", yscale="log", ax=None):
     ax = panels(height=3.0) if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for name, (x, y) in groups.items():
-            ax.plot(
-                x, y, MARKERS[name], color=colour("muted" if name == "dead" else name),
-                markersize=6, markerfacecolor="none", markeredgewidth=1.4, label=name,
-            )  # fmt: skip
+            own = colour("muted" if name == "dead" else name)
+            alike = {"color": own, "markeredgewidth": 1.4}
+            plain = {"markersize": SIZE, "markerfacecolor": "none", "label": name}
+            if looks is None:
+                ax.plot(x, y, MARKERS[name], **plain, **alike)
+                continue
+            ax.plot([], [], MARKERS[name], **plain, **alike)  # for the legend
+            for place, (size, filled) in zip(zip(x, y, strict=True), looks[name], strict=True):
+                look = {"markersize": size, "markerfacecolor": own if filled else "none"}
+                ax.plot(*place, MARKERS[name], **look, **alike)
         ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
         ax.legend(
             loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(groups), frameon=False,

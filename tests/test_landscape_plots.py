@@ -38,3 +38,20 @@ def test_it_draws_where_it_is_told_and_names_its_groups():
 def test_an_unknown_group_has_no_mark():
     with pytest.raises(KeyError, match="alive"):
         cloud({"alive": GROUPS["plain"]}, **WORDS)
+
+
+def test_marks_may_differ_within_a_group_and_the_legend_has_one_of_each_kind():
+    looks = {"plain": [(4, False), (9, True)], "dead": [(6, False)]}
+    ax = cloud(GROUPS, **WORDS, looks=looks)
+    drawn = [line for line in ax.lines if len(line.get_xdata())]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in drawn] == [
+        (1.0, 50.0), (10.0, 401.0), (0.1, 401.0),
+    ]  # fmt: skip
+    assert [line.get_markersize() for line in drawn] == [4, 9, 6]
+    assert [line.get_markerfacecolor() for line in drawn] == ["none", colour("plain"), "none"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["plain", "dead"]
+
+
+def test_every_mark_needs_a_look():
+    with pytest.raises(ValueError, match="zip"):
+        cloud(GROUPS, **WORDS, looks={"plain": [(4, False)], "dead": [(6, False)]})
