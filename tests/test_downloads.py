@@ -162,12 +162,20 @@ def one_redirect(handler):
     return good(handler)
 
 
+def five_redirects(handler):
+    done = int(handler.path.rpartition("?")[2]) if "?" in handler.path else 0
+    if done < 5:
+        return handler.head(301, Location=f"?{done + 1}", Content_Length="0")
+    return good(handler)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         in_chunks,
         without_length,
         one_redirect,
+        five_redirects,
         sends(gzip.compress(CONTENT, 1)),  # packed by somebody else: the content counts
         sends(gzip.compress(CONTENT, 0)),
         sends(PACKED, Content_Encoding="gzip"),  # some servers call the file's own packing theirs
