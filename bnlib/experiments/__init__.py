@@ -15,6 +15,7 @@ from bnlib.experiments import (
     records,
     regularization,
     regularizers,
+    relatives,
     running_averages,
     scale_invariance,
     signal_propagation,
@@ -46,6 +47,7 @@ CHAPTERS = (
     distribution_shift,
     ood_networks,
     adapting,
+    relatives,
     whitening,
 )
 

@@ -56,6 +56,26 @@ def shrinking_batches(seed, draw, arms):
     }
 
 
+def longer_in_batches(seed, draw, arms):
+    """Exploratory: the same race at both ends, trained four times as long.
+
+    As `shrinking_batches`, for eight epochs, batch norm and group norm in batches of 2 and of 64,
+    at the rates that were tuned for two epochs.
+    """
+    longer = {}
+    for name in arms:
+        rate = CONV_RATES[SHRINKING[name].description]
+        longer[name] = replace(SHRINKING[name], epochs=8, lr=rate)
+    runs = convnets.train(longer, seed, split(seed, draw))
+    return {
+        name: {"test accuracy": run.test_accuracy, "train accuracy": run.train_accuracy}
+        for name, run in runs.items()
+    }
+
+
+LONGER = tuple(f"{name} norm {size}" for name in ("batch", "group") for size in ENDS)
+
+
 def values_per_channel(size, side=8, convolutions=3):
     """Count the values whose mean batch norm takes, in each layer of the nets above.
 
@@ -354,6 +374,14 @@ EXPERIMENTS = (
         tolerance=1e-6,  # rounding grows in hundreds of steps of two examples
     ),
     Experiment(
+        name="longer_in_batches",
+        chapter="relatives",
+        measure=longer_in_batches,
+        arms=LONGER,
+        seeds=4,
+        tolerance=1e-6,
+    ),
+    Experiment(
         name="cures",
         chapter="relatives",
         measure=cures,
@@ -367,8 +395,28 @@ EXPERIMENTS = (
 
 SEEDS = (0, 1)
 SCORES = Path(__file__).parents[2] / "results" / "relatives_rates.json"
-CONV_RATES: dict[str, float] = {}
-DEEP_RATES: dict[str, float] = {}
+CONV_RATES: dict[str, float] = {
+    "norm=batch channels=(8, 16, 32) batch_size=2 epochs=2": 0.003,
+    "norm=batch channels=(8, 16, 32) batch_size=4 epochs=2": 0.003,
+    "norm=batch channels=(8, 16, 32) batch_size=16 epochs=2": 0.03,
+    "norm=batch channels=(8, 16, 32) batch_size=64 epochs=2": 0.1,
+    "norm=group channels=(8, 16, 32) batch_size=2 epochs=2": 0.001,
+    "norm=group channels=(8, 16, 32) batch_size=4 epochs=2": 0.003,
+    "norm=group channels=(8, 16, 32) batch_size=16 epochs=2": 0.03,
+    "norm=group channels=(8, 16, 32) batch_size=64 epochs=2": 0.03,
+    "norm=layer channels=(8, 16, 32) batch_size=2 epochs=2": 0.001,
+    "norm=layer channels=(8, 16, 32) batch_size=64 epochs=2": 0.03,
+    "channels=(8, 16, 32) batch_size=2 epochs=2": 0.003,
+    "channels=(8, 16, 32) batch_size=64 epochs=2": 0.01,
+    "inputs=standardized channels=(8, 16, 32) batch_size=2 epochs=2": 0.001,
+    "inputs=standardized channels=(8, 16, 32) batch_size=64 epochs=2": 0.03,
+}
+DEEP_RATES: dict[str, float] = {
+    "layer norm 5": 0.3,
+    "residual 5": 3.0,
+    "layer norm 8": 0.3,
+    "residual 8": 1.0,
+}
 
 
 def untuned():

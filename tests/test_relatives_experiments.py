@@ -1,0 +1,188 @@
+"""The measures of the chapter on batch norm's relatives: crossover, detours, gradients, rates."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bnlib import datasets, functional, layers
+from bnlib.experiments import convnets
+from bnlib.experiments import relatives as experiment
+from bnlib.experiments.arms import Arm, split
+from bnlib.experiments.relatives import (
+    CURES,
+    SHRINKING,
+    Deep,
+    build_deep,
+    crossover,
+    cures,
+    first_over_last,
+    shrinking_batches,
+    train_deep,
+    values_per_channel,
+    weight_gradients,
+    with_detours,
+)
+
+DATA = split(3, datasets.digits)
+
+
+# --- the crossover --------------------------------------------------------------------------------
+
+
+def cross(*rows, sizes=(2, 4, 16)):
+    return crossover(np.array(rows), sizes, rng=np.random.default_rng(0), resamples=500)
+
+
+def test_the_crossover_lies_where_the_line_between_two_sizes_is_0():
+    assert cross([0.3, 0.1, -0.1], [0.1, 0.1, -0.1]) == pytest.approx((8, 8, 8))
+    assert cross([0.3, -0.1, -0.4])[0] == pytest.approx(2**1.75)
+
+
+def test_no_crossover_is_infinite_and_one_below_all_sizes_is_0():
+    assert cross([0.1, 0.2, 0.0]) == (np.inf, np.inf, np.inf)
+    assert cross([-0.1, 0.2, -0.3]) == (0, 0, 0)
+
+
+def test_the_crossover_s_interval_is_that_of_other_seeds():
+    rng = np.random.default_rng(1)
+    gains = np.array([0.04, 0.02, -0.02]) + rng.normal(0, 0.02, (40, 3))
+    estimate, low, high = crossover(gains, (2, 4, 16), rng=rng)
+    assert 4 < low < estimate < high < 16
+    few = crossover(gains[:5], (2, 4, 16), rng=rng)
+    assert few[2] - few[1] > high - low
+
+
+def test_values_per_channel_are_those_that_batch_norm_sees():
+    arm = SHRINKING["batch norm 2"]
+    own = convnets.prepare(arm, DATA)
+    network = convnets.build(arm, own, 3)
+    x, seen = own.x_train[:2], []
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNorm):
+            seen.append(x.size // layer.num_features)
+        x = layer.forward(x, training=True)
+    assert seen == values_per_channel(2)
+
+
+# --- deep networks --------------------------------------------------------------------------------
+
+
+def test_detours_keep_the_layers_and_add_what_goes_in():
+    plain, detoured = (layers.mlp([4, 5, 5, 5, 2], rng=np.random.default_rng(0)) for _ in range(2))
+    detoured = with_detours(detoured)
+    kinds = [type(layer).__name__ for layer in detoured.layers]
+    assert kinds == ["Linear", "ReLU", "Residual", "Residual", "Linear"]
+    x = np.random.default_rng(1).normal(size=(3, 4))
+    first, relu, *hidden, last = plain.layers
+    expected = relu.forward(first.forward(x, training=True), training=True)
+    for linear in hidden[::2]:
+        z = linear.forward(expected, training=True)
+        expected = expected + np.maximum(z, 0)
+    expected = last.forward(expected, training=True)
+    np.testing.assert_allclose(detoured.forward(x, training=True), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("cure", ["layer norm", "residual"])
+def test_the_weights_of_a_cure_are_those_of_the_plain_network(cure):
+    plain = experiment.at_the_start(CURES["plain 5"], 3, DATA)[0]
+    own = build_deep(Deep(cure, 5), 3)
+    weights = [
+        [leaf.params["weight"] for leaf in net.leaves() if isinstance(leaf, layers.Linear)]
+        for net in (plain, own)
+    ]
+    assert len(weights[0]) == 6
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    norms = sum(isinstance(leaf, layers.LayerNorm) for leaf in own.leaves())
+    assert norms == (5 if cure == "layer norm" else 0)
+
+
+def test_weight_gradients_are_those_of_the_mean_loss():
+    network = layers.mlp([4, 5, 5, 3], rng=np.random.default_rng(0), activation=layers.Tanh)
+    rng = np.random.default_rng(1)
+    x, labels = rng.normal(size=(6, 4)), np.arange(6) % 3
+    sizes = weight_gradients(network, x, labels)
+    linears = [layer for layer in network.layers if isinstance(layer, layers.Linear)]
+
+    def loss():
+        return functional.softmax_cross_entropy(network.forward(x, training=True), labels)[0]
+
+    for size, linear in zip(sizes, linears, strict=True):
+        weight, slopes = linear.params["weight"], []
+        for place in np.ndindex(weight.shape):
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = weight.copy()
+                moved[place] += step
+                linear.params = {**linear.params, "weight": moved}
+                ends.append(loss())
+            slopes.append((ends[0] - ends[1]) / 2e-5)
+        linear.params = {**linear.params, "weight": weight}
+        assert size == pytest.approx(np.sqrt(np.mean(np.square(slopes))), rel=1e-5)
+    assert first_over_last(network, x, labels) == sizes[0] / sizes[1], "of the hidden layers"
+
+
+def test_cures_take_their_rates_from_where_they_were_tuned():
+    for name, arm in CURES.items():
+        known = isinstance(arm, Arm)
+        assert known == (not name.startswith(("layer norm", "residual")))
+        assert known or name in experiment.DEEP_RATES
+        assert f"{arm.depth}" == name.split()[-1]
+    assert CURES["weights x 4 8"].factor == 4 and CURES["ReLU 5"].activation == "relu"
+
+
+# --- rules and rates ------------------------------------------------------------------------------
+
+
+def test_every_cure_is_judged_at_every_depth():
+    for rule in (experiment.TRAINS, experiment.VANISHES):
+        named = {name for contrast in rule.needs for name in contrast.weights}
+        assert named == {f"{c} {d}" for c in (*experiment.PATIENTS, *experiment.THREE)
+                         for d in experiment.DEPTHS}  # fmt: skip
+    named = {name for contrast in experiment.NO_OTHERS.needs for name in contrast.weights}
+    assert named == {f"{c} {d}" for c in experiment.OTHERS for d in experiment.DEPTHS}
+
+
+def test_group_norm_must_beat_batch_norm_and_not_lose_to_either_plain_arm():
+    named = [set(contrast.weights) for contrast in experiment.C33.needs]
+    for size in (2, 4):
+        assert {f"group norm {size}", f"batch norm {size}"} in named
+    for rival in ("plain 2", "standardized 2"):
+        assert {"group norm 2", rival} in named
+
+
+def scores():
+    return json.loads(experiment.SCORES.read_text(encoding="utf-8"))
+
+
+def test_the_chosen_rates_are_the_best_of_the_stored_scores():
+    assert {**experiment.CONV_RATES, **experiment.DEEP_RATES} == convnets.best(scores())
+    assert scores().keys() == experiment.untuned().keys()
+
+
+def test_no_chosen_rate_lies_at_the_edge_of_its_grid():
+    for name, rate in convnets.best(scores()).items():
+        tried = sorted(map(float, scores()[name]))
+        assert tried[0] < rate < tried[-1] and len(tried) >= 4, name
+        assert max(b / a for a, b in itertools.pairwise(tried)) < 3.4
+
+
+def test_experiments_give_finite_numbers_for_a_few_steps(monkeypatch):
+    short = {"batch norm 64": replace(SHRINKING["batch norm 64"], epochs=1, lr=0.1)}
+    monkeypatch.setattr(experiment, "SHRINKING", short)
+    got = shrinking_batches(3, datasets.digits, ("batch norm 64",))["batch norm 64"]
+    assert got.keys() == {"test accuracy", "train accuracy"}
+    few = {name: replace(CURES[name], epochs=1, lr=0.1) for name in ("layer norm 5", "residual 5")}
+    monkeypatch.setattr(experiment, "CURES", few)
+    monkeypatch.setattr(experiment, "DEEP_RATES", dict.fromkeys(few, 0.1))
+    for values in cures(3, datasets.digits, tuple(few)).values():
+        assert np.isfinite(list(values.values())).all() and values["gradient"] > 0
+        assert values["trains"] == (values["train accuracy"] > 0.9)
+
+
+def test_a_run_that_diverged_is_counted_as_guessing():
+    run = train_deep(Deep("residual", 2, lr=1e308, epochs=1), 3, DATA)
+    assert run.history.diverged and run.train_accuracy == 0.1
