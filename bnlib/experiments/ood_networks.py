@@ -346,6 +346,7 @@ EXPERIMENTS = (
         measure=strange_inputs,
         arms=ARMS,
         rules=C32,
+        seeds=10,
         tolerance=1e-6,
     ),
     Experiment(
@@ -353,7 +354,7 @@ EXPERIMENTS = (
         chapter="distribution_shift",
         measure=held_out_classes,
         arms=tuple(f"{kind} {head}" for head in HEADS for kind in HELD_OUT),
-        seeds=10,
+        seeds=5,
         tolerance=1e-6,
     ),
 )
