@@ -173,15 +173,24 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
             _ladder(network, norms, (reference, factors), x, np.asarray(labels), batch_size, rng)
             for x, labels in ((x_train, labels_train), (x_test, labels_test))
         )
-    causes = _causes(train, test)
+        _use(norms, [_scaled(of_set, f) for of_set, f in zip(reference, factors, strict=True)])
+        scaled = _score(network.forward(x_train, training=False), np.asarray(labels_train))
+        _use(norms, reference)
+        exact = _score(network.forward(x_train, training=False), np.asarray(labels_train))
+    causes = _causes(train, test, _step(scaled, exact))
     advice = tuple(_ADVICE[cause](typical, batch_size) for cause in causes)
     return Diagnosis(causes, train, test, typical, advice)
 
 
-def _causes(train, test):
-    """A shift can only be seen on the test set; old or biased averages where nothing shifted."""
+def _causes(train, test, factor_alone):
+    """A shift can only be seen on the test set; old or biased averages where nothing shifted.
+
+    Beside averages that are altogether wrong, any factor may seem to help; so Bessel's must matter
+    with the right ones, too.
+    """
+    bessel = train.steps["Bessel"].matters(only_better=True)
     found = {
-        "Bessel": train.steps["Bessel"].matters(only_better=True),
+        "Bessel": bessel and factor_alone.matters(only_better=True),
         "stale average": train.steps["stale average"].matters(only_better=True),
         "shift": test.steps["shift"].matters(only_better=True),
     }
@@ -193,10 +202,7 @@ def _causes(train, test):
 def _ladder(network, norms, references, x, labels, batch_size, rng):
     (reference, factors), stored = references, [norm.buffers for norm in norms]
     scores = []  # right and loss of each example, on each rung
-    undone = [
-        {**buffers, "running_var": buffers["running_var"] / factor}
-        for buffers, factor in zip(stored, factors, strict=True)
-    ]
+    undone = [_scaled(buffers, 1 / f) for buffers, f in zip(stored, factors, strict=True)]
     own = _statistics(network, norms, x, batch_size)
     for statistics in (stored, undone, reference, own):
         _use(norms, statistics)
@@ -289,6 +295,10 @@ def _bessel_factors(norms, reference):
     beyond = abs(np.log(typical / np.median(unbiased)))
     one = min(agree, right) >= AGREEING and beyond < np.log(LARGEST_FACTOR)
     return ([typical] * len(norms) if one else unbiased), typical
+
+
+def _scaled(buffers, factor):
+    return {**buffers, "running_var": buffers["running_var"] * factor}
 
 
 def _use(norms, statistics):

@@ -43,10 +43,11 @@ def waterfall(rows, losses, named, *, xlim):
         for name, values in losses.items():
             (own, shift), values = SETS[name], np.clip(values, *xlim)
             heights = places + shift
-            steps = zip(heights[1:], values[:-1], values[1:], strict=True)
-            for height, before, after in steps:
-                ax.plot([before, after], [height, height], color=colour(own), linewidth=3)
-            ax.step(values, heights, where="post", color=colour(own), linewidth=0.8, alpha=0.7)
+            for row in range(1, len(rows)):
+                before, after = values[row - 1 : row + 1]
+                down, across = heights[row - 1 : row + 1], [heights[row]] * 2
+                ax.plot([before, before], down, color=colour(own), linewidth=0.8)
+                ax.plot([before, after], across, color=colour(own), linewidth=3)
             style = {"color": colour(own), "markersize": 6, "clip_on": False}
             ax.plot(values, heights, MARKS[name], **style, label=name)
         ax.set(xscale="log", xlim=xlim, xlabel="loss, nats", ylim=(places[-1] - 0.6, 0.6))
