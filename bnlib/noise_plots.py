@@ -15,9 +15,9 @@ def clouds(x, draws, spread, *, reach, ax=None):
         x_hat of the examples by the statistics of all.
     draws : ndarray of shape (K, R)
         x_hat of each in R batches.
-    spread : callable
+    spread : callable or None
         From x_hat, an ndarray, to the standard deviation that is expected there; drawn on either
-        side of the diagonal, dashed.
+        side of the diagonal, dashed. None draws nothing.
     reach : float
         Both axes go from -reach to reach.
     ax : Axes, optional
@@ -34,11 +34,11 @@ def clouds(x, draws, spread, *, reach, ax=None):
     """
     ax = panels(height=3.4) if ax is None else ax
     line = np.linspace(-reach, reach, 81)
-    beside = spread(line)
     with matplotlib.rc_context(STYLE):
         ax.plot(line, line, color=colour("muted"), linewidth=1)
-        for side in (-1, 1):
-            ax.plot(line, line + side * beside, color=colour("ink"), linestyle="--", linewidth=1.2)
+        for side in (-1, 1) if spread else ():
+            beside = line + side * spread(line)
+            ax.plot(line, beside, color=colour("ink"), linestyle="--", linewidth=1.2)
         for place, own in zip(x, draws, strict=True):
             at = place + 0.006 * reach * np.linspace(-5, 5, len(own))  # so that equal ones are seen
             ax.plot(at, own, "o", color=colour("blue"), markersize=2.5, alpha=0.9)
@@ -47,7 +47,7 @@ def clouds(x, draws, spread, *, reach, ax=None):
     return ax
 
 
-def straight_lines(lines, dots, *, reach, ax=None):
+def straight_lines(lines, dots, *, reach, own=None, ax=None):
     """Noise as straight lines through the plane of before and after, and examples on them.
 
     Parameters
@@ -58,6 +58,8 @@ def straight_lines(lines, dots, *, reach, ax=None):
         Examples, before and after.
     reach : float
         Both axes go from -reach to reach.
+    own : int, optional
+        The line that the examples lie on; it has their colour.
     ax : Axes, optional
 
     Returns
@@ -75,7 +77,9 @@ def straight_lines(lines, dots, *, reach, ax=None):
     with matplotlib.rc_context(STYLE):
         for slope, height in lines:
             ax.plot(ends, slope * ends + height, color=colour("muted"), linewidth=0.9, alpha=0.8)
-        ax.plot(*np.transpose(dots), "o", color=colour("blue"), markersize=5)
+        if own is not None:
+            ax.lines[own].set(color=colour("blue"), linewidth=2, alpha=1, zorder=2.5)
+        ax.plot(*np.transpose(dots), "o", color=colour("blue"), markersize=5, zorder=3)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     return ax
 

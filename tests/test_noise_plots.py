@@ -19,6 +19,19 @@ def test_clouds_stand_over_their_examples_between_the_lines_of_the_law():
     assert ax.get_xlim() == ax.get_ylim() == (-3, 3)
 
 
+def test_clouds_without_a_law_have_no_dashed_lines():
+    x, draws = np.array([-1.0, 0.5]), np.ones((2, 3))
+    ax = clouds(x, draws, None, reach=3)
+    assert len(ax.lines) == 1 + len(x)
+
+
+def test_the_line_of_the_examples_has_their_colour():
+    lines = np.array([[0.5, 1.0], [1.0, 0.0], [2.0, 0.0]])
+    *drawn, points = straight_lines(lines, np.zeros((2, 2)), reach=2, own=1).lines
+    blue = [line.get_color() == points.get_color() for line in drawn]
+    assert blue == [False, True, False]
+
+
 def test_straight_lines_have_their_slope_and_height():
     dots = np.array([[0.0, 1.0], [1.0, 1.5]])
     ax = straight_lines(np.array([[0.5, 1.0]]), dots, reach=2)
