@@ -23,12 +23,13 @@ def queue(labels, right, *, size, ax=None):
     Returns
     -------
     Axes
+        The right ones lie on top: in a dense queue they are the rarer.
 
     Examples
     --------
     >>> ax = queue(np.array([0, 1, 1, 0]), np.array([True, True, False, True]), size=2)
     >>> [len(line.get_xdata()) for line in ax.lines]
-    [3, 1]
+    [1, 3]
     """
     ax = panels(height=1.7) if ax is None else ax
     places = np.arange(len(labels))
@@ -38,12 +39,12 @@ def queue(labels, right, *, size, ax=None):
                 start - 0.5, start + size - 0.5, color=colour("grid"), alpha=0.5, linewidth=0
             )
         for chosen, own, fill, name in (
-            (right, colour("blue"), colour("blue"), "right"),
             (~right, colour("orange"), PAPER[0], "wrong"),
+            (right, colour("blue"), colour("blue"), "right"),
         ):
             ax.plot(
                 places[chosen], labels[chosen], "o", color=own, markerfacecolor=fill,
-                markersize=3, markeredgewidth=0.8, label=name,
+                markersize=2.8, markeredgewidth=0.7, label=name,
             )  # fmt: skip
         ax.set(xlim=(-0.5, len(labels) - 0.5), ylim=(-0.7, labels.max() + 0.7))
         ax.set(xlabel="place in the queue", ylabel="class", yticks=range(0, labels.max() + 1, 3))
