@@ -138,12 +138,14 @@ def test_cures_take_their_rates_from_where_they_were_tuned():
 
 
 def test_every_cure_is_judged_at_every_depth():
-    for rule in (experiment.TRAINS, experiment.VANISHES):
+    both = (*experiment.PATIENTS, *experiment.THREE)
+    for rule, cures_of_it, depths in (
+        (experiment.VANISHES, both, experiment.DEPTHS),
+        (experiment.TRAINS, both, (8,)),
+        (experiment.NO_OTHERS, experiment.OTHERS, (8,)),
+    ):
         named = {name for contrast in rule.needs for name in contrast.weights}
-        assert named == {f"{c} {d}" for c in (*experiment.PATIENTS, *experiment.THREE)
-                         for d in experiment.DEPTHS}  # fmt: skip
-    named = {name for contrast in experiment.NO_OTHERS.needs for name in contrast.weights}
-    assert named == {f"{c} {d}" for c in experiment.OTHERS for d in experiment.DEPTHS}
+        assert named == {f"{cure} {depth}" for cure in cures_of_it for depth in depths}
 
 
 def test_group_norm_must_beat_batch_norm_and_not_lose_to_either_plain_arm():
@@ -175,10 +177,13 @@ def test_experiments_give_finite_numbers_for_a_few_steps(monkeypatch):
     monkeypatch.setattr(experiment, "SHRINKING", short)
     got = shrinking_batches(3, datasets.digits, ("batch norm 64",))["batch norm 64"]
     assert got.keys() == {"test accuracy", "train accuracy"}
-    few = {name: replace(CURES[name], epochs=1, lr=0.1) for name in ("layer norm 5", "residual 5")}
+    names = ("layer norm 5", "residual 8", "batch norm 8", "plain 5")
+    few = {name: replace(CURES[name], epochs=1, lr=0.1) for name in names}
     monkeypatch.setattr(experiment, "CURES", few)
     monkeypatch.setattr(experiment, "DEEP_RATES", dict.fromkeys(few, 0.1))
-    for values in cures(3, datasets.digits, tuple(few)).values():
+    got = cures(3, datasets.digits, names)
+    assert got.pop("plain 5").keys() == {"gradient"}
+    for values in got.values():
         assert np.isfinite(list(values.values())).all() and values["gradient"] > 0
         assert values["trains"] == (values["train accuracy"] > 0.9)
 

@@ -162,6 +162,7 @@ C33 = Rule(
 # --- C29: cures for vanishing gradients -----------------------------------------------------------
 
 DEPTHS = (5, 8)
+TRAINED_AT = 8  # hidden layers; of those with 5, layer norm alone is trained, for comparison
 THREE = ("ReLU", "batch norm", "layer norm")
 OTHERS = ("weights x 4", "residual")
 PATIENTS = ("plain", "standardized")
@@ -204,6 +205,8 @@ CURES = {
     for depth in DEPTHS
     for cure in (*PATIENTS, *THREE, *OTHERS)
 }
+
+TO_TRAIN = {name for name, arm in CURES.items() if arm.depth == TRAINED_AT} | {"layer norm 5"}
 
 
 def build_deep(arm, seed):
@@ -266,23 +269,30 @@ def cures(seed, draw, arms):
     as large as Glorot's; "residual" adds to each hidden layer but the first its own input. Batches
     of 50, SGD, 60 epochs, ReLU 20; every arm at its tuned rate. "trains": more than 90 % of the
     training set right in the end. "gradient": before training, the root mean square of the loss's
-    gradient for the weights of the first hidden layer, over that for the last, for 200 digits.
+    gradient for the weights of the first hidden layer, over that for the last, for 200 digits. The
+    networks with 5 hidden layers are not trained, but for the one with layer norm (exploratory).
     """
-    data, runs = split(seed, draw), {}
-    known = {name: CURES[name] for name in arms if isinstance(CURES[name], Arm)}
-    runs.update(train(known, seed, data))
-    for name in arms:
-        if name not in known:
-            runs[name] = train_deep(replace(CURES[name], lr=DEEP_RATES[name]), seed, data)
-    return {
-        name: {
-            "trains": int(runs[name].train_accuracy > TRAINED),
-            "train accuracy": runs[name].train_accuracy,
-            "test accuracy": runs[name].test_accuracy,
-            "gradient": first_over_last(*at_the_start(CURES[name], seed, data)),
-        }
-        for name in arms
+    data = split(seed, draw)
+    results = {
+        name: {"gradient": first_over_last(*at_the_start(CURES[name], seed, data))} for name in arms
     }
+    for name, run in _trained([name for name in arms if name in TO_TRAIN], seed, data).items():
+        results[name] |= {
+            "trains": int(run.train_accuracy > TRAINED),
+            "train accuracy": run.train_accuracy,
+            "test accuracy": run.test_accuracy,
+        }
+    return results
+
+
+def _trained(names, seed, data):
+    """The runs of some cures, each at its tuned rate."""
+    known = {name: CURES[name] for name in names if isinstance(CURES[name], Arm)}
+    others = {
+        name: replace(CURES[name], lr=DEEP_RATES[name]) for name in names if name not in known
+    }
+    runs = train(known, seed, data)
+    return runs | {name: train_deep(arm, seed, data) for name, arm in others.items()}
 
 
 def at_the_start(arm, seed, data):
@@ -322,21 +332,23 @@ def _at_all_depths(make, cures, *options):
     return tuple(make(f"{cure} {depth}", *options) for depth in DEPTHS for cure in cures)
 
 
-_ILL = _at_all_depths(few, PATIENTS, "trains")
+def _trains(make, cures):
+    return tuple(make(f"{cure} {TRAINED_AT}", "trains") for cure in cures)
+
+
+_ILL = _trains(few, PATIENTS)
 _VANISHING = _at_all_depths(_gradient, PATIENTS, "less")
 TRAINS = Rule(
     claim="C29",
     part="each of the three lets deep networks train",
     says=(
-        "Sigmoid networks of 5 and 8 hidden layers: without a cure, for raw and standardized "
-        "inputs, fewer than half of the seeds end with more than 90 % of the training set right; "
-        "with ReLU instead, with batch norm and with layer norm more than half do. Every arm at "
-        "its tuned rate and given 60 epochs, ReLU 20."
+        "Sigmoid networks of 8 hidden layers: without a cure, for raw and standardized inputs, "
+        "fewer than half of the seeds end with more than 90 % of the training set right; with "
+        "ReLU instead, with batch norm and with layer norm more than half do. Every arm at its "
+        "tuned rate and given 60 epochs, ReLU 20."
     ),
-    needs=(*_ILL, *_at_all_depths(most, THREE, "trains")),
-    when={
-        f"the cure is {cure}": (*_ILL, *_at_all_depths(most, (cure,), "trains")) for cure in THREE
-    },
+    needs=(*_ILL, *_trains(most, THREE)),
+    when={f"the cure is {cure}": (*_ILL, *_trains(most, (cure,))) for cure in THREE},
 )
 VANISHES = Rule(
     claim="C29",
@@ -356,11 +368,11 @@ NO_OTHERS = Rule(
     claim="C29",
     part="there are no others",
     says=(
-        "Sigmoid networks of 5 and 8 hidden layers with initial weights four times Glorot's, or "
-        "with residual connections, end in fewer than half of the seeds with more than 90 % of "
-        "the training set right, each at its tuned rate."
+        "Sigmoid networks of 8 hidden layers with initial weights four times Glorot's, or with "
+        "residual connections, end in fewer than half of the seeds with more than 90 % of the "
+        "training set right, each at its tuned rate."
     ),
-    needs=_at_all_depths(few, OTHERS, "trains"),
+    needs=_trains(few, OTHERS),
 )
 
 EXPERIMENTS = (
