@@ -550,7 +550,7 @@ def child(script, cache, mirror, **options):
 def outcome(process):
     """Return code, output and complaint of a process that ends soon."""
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     return process.returncode, out, err
@@ -741,7 +741,7 @@ RUN = 'sys.exit(datasets.main(["fetch", "made"]))'
 
 
 def wait_for_a_request(server):
-    for _ in range(1000):
+    for _ in range(6000):
         if server.asked:
             return
         time.sleep(0.02)
