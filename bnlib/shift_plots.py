@@ -122,5 +122,6 @@ def trade(points, *, xlabel, ylabel, marks=None, ax=None):
         place = {"loc": "best", "handlelength": 1}
         if marks:  # too many lines for a corner
             place |= {"loc": "lower center", "bbox_to_anchor": (0.45, 1), "ncols": 3}
+            place |= {"columnspacing": 0.9, "handletextpad": 0.2}
         ax.legend(frameon=False, **place)
     return ax
