@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from bnlib.plots import PAPER, STYLE, WIDTH, colour, panels
+from bnlib.plots import PAPER, STYLE, WIDTH, colour, leave_a_margin, panels
 
 
 def sharing(norm, norm_backward, shape):
@@ -90,6 +90,7 @@ def cells(sets, marked, *, title=""):
         ax.tick_params(axis="y", length=0)
         ax.spines[:].set_visible(False)
         ax.set_title(title)
+    leave_a_margin(ax, left=0.05)
     return ax
 
 
