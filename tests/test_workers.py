@@ -1,7 +1,9 @@
 """Statistics across workers: exact merging, one batch in pieces, and workers that fail."""
 
+import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -518,6 +520,16 @@ def test_under_mpiexec_many_workers_are_one_batch(mpiexec, size):
         "y, dx, dgamma, dbeta and running averages against one batch:",
         "largest difference < 1e-12",
     ]
+
+
+def test_the_page_shows_what_the_command_prints(mpiexec):
+    page = Path(__file__).parent.parent / "book" / "many_workers.ipynb"
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    (cell,) = [text for text in ("".join(c["source"]) for c in cells) if "\nmpiexec -n" in text]
+    command, shown = re.findall(r"^```\n(.+?)^```", cell, flags=re.M | re.S)
+    mpi, option, size, python, *rest = command.split()
+    assert (mpi, option, python) == ("mpiexec", "-n", "python")
+    assert mpiexec(*rest, size=int(size)).stdout == shown
 
 
 @pytest.mark.parametrize(
