@@ -23,7 +23,7 @@ def queue(labels, right, *, size, ax=None):
     Returns
     -------
     Axes
-        The right ones lie on top: in a dense queue they are the rarer.
+        Dots of one class lie at seven heights, close together.
 
     Examples
     --------
@@ -33,6 +33,7 @@ def queue(labels, right, *, size, ax=None):
     """
     ax = panels(height=1.7) if ax is None else ax
     places = np.arange(len(labels))
+    heights = labels + 0.11 * (places % 7 - 3)  # neighbours of one class do not cover each other
     with matplotlib.rc_context(STYLE):
         for start in range(0, len(labels), 2 * size):
             ax.axvspan(
@@ -43,7 +44,7 @@ def queue(labels, right, *, size, ax=None):
             (right, colour("blue"), colour("blue"), "right"),
         ):
             ax.plot(
-                places[chosen], labels[chosen], "o", color=own, markerfacecolor=fill,
+                places[chosen], heights[chosen], "o", color=own, markerfacecolor=fill,
                 markersize=2.8, markeredgewidth=0.7, label=name,
             )  # fmt: skip
         ax.set(xlim=(-0.5, len(labels) - 0.5), ylim=(-0.7, labels.max() + 0.7))
