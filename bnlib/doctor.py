@@ -1,17 +1,17 @@
 """Why a network does better or worse in evaluation mode than in training mode.
 
-Between the two modes lie five changes, and each can be made alone, on the same weights and the same
+Between the two modes lie five changes, made one after the other on the same weights and the same
 examples. The doctor climbs from the stored averages to the batches as they are served:
 
     stored averages
-      Bessel          the stored variances, brought to the scale of the forward pass in training
-      stale average   the statistics of the whole training set, exact
+      Bessel          the stored variances, one factor that all share taken out
+      stale average   the statistics of the whole training set
       shift           the statistics of the examined set itself
       small batches   those of its batches, shuffled
       sorted batches  those of its batches as served
 
-The steps add up to the whole gap between the modes. The training set is climbed too: there the
-third step is empty by construction, so that a shift of the test set cannot be mistaken for old
+The steps add up to the whole gap between the modes (of the examples that whole batches hold); in
+another order each would have another size. The training set is climbed too: there the third step is empty by construction, so that a shift of the test set cannot be mistaken for old
 averages. Workshop `frameworks` examines patients.
 
 A step makes a cause when it is larger than chance and large enough to matter, in accuracy or in
@@ -113,14 +113,14 @@ class Diagnosis(NamedTuple):
 
     def __str__(self):
         """Tell the ladders, the causes and the advice in text."""
-        lines = [f"{'statistics of':<19}{'training set':>15}{'test set':>16}"]
-        lines.append(f"{'':19}{'right   loss':>15}{'right   loss':>16}")
+        lines = [f"{'statistics of':<18}{'training set':>12}{'test set':>10}"]
+        lines.append(f"{'':18}{'right loss':>11}{'right loss':>11}")
         for row, name in enumerate(RUNGS):
             cells = [
-                f"{100 * ladder.accuracy[row]:5.1f} {ladder.loss[row]:6.3f}"
+                f"{100 * ladder.accuracy[row]:5.1f}{ladder.loss[row]:6.3f}"
                 for ladder in (self.train, self.test)
             ]
-            lines.append(f"{name:<19}{cells[0]:>15}{cells[1]:>16}")
+            lines.append(f"{name:<18}{cells[0]}{cells[1]}")
         return "\n".join([*lines, f"diagnosis: {', '.join(self.causes) or 'healthy'}"])
 
 
