@@ -76,7 +76,7 @@ def averages(seed, draw, arms):
     images for which the two differ.
     """
     data = split(seed, draw)
-    found = {}
+    found: dict = {}
     for name, arm in NETWORKS.items():
         ways = [way for way in (*AVERAGES, POPULATION, ALONE) if f"{name}, {way}" in arms]
         if ways:
