@@ -39,8 +39,9 @@ class Convention:
     moves_in : "forward" or "backward"
         The pass of a training step in which the averages move.
     single : "error", "beta" or "nan"
-        What one value per channel does in training: an error; every output is beta, and the stored
-        variance moves towards 0; the stored variance becomes NaN.
+        What one value per channel does in training (in TensorFlow's rows: on a CPU): an error;
+        every output is beta, and the stored variance moves towards 0; the stored variance becomes
+        NaN.
     keys : dict of str to str
         PyTorch's names for the state to the framework's own.
     linear, conv : str
@@ -135,6 +136,10 @@ def convert(state, source, target, *, count=None, batches=None, momentum=None):
     would have stored; with `batches` too, the averages become those that it would have after so
     many batches, its own start in them: exactly, when all batches had the same size.
 
+    Caffe keeps sums and, as a third array, the weight of all batches in them. Only `batches` tells
+    that weight; without it the third is 1, which is right for evaluation, and wrong if Caffe is to
+    train on: its next batch would weigh as much as all that came before.
+
     Parameters
     ----------
     state : dict of str to ndarray
@@ -161,6 +166,8 @@ def convert(state, source, target, *, count=None, batches=None, momentum=None):
     array([8.])
     >>> convert(ours, "PyTorch", "Keras", count=4)["moving_variance"]
     array([6.])
+    >>> convert(ours, "PyTorch", "Caffe", batches=2, momentum=0.25)["blobs[2]"]
+    array([1.75])
     """
     one, two = _named("convert", source), _named("convert", target)
     values = _read(state, one)
@@ -179,12 +186,15 @@ def convert(state, source, target, *, count=None, batches=None, momentum=None):
         start = _start_left(two, one, batches, momentum)
         factor = count / (count - 1) if two.bessel else (count - 1) / count
         var = start + (var - start) * factor
+    if two.corrected:
+        values.setdefault("scale_factor", np.array([_weight_of_all(one, batches, momentum)]))
+        mean, var = (values["scale_factor"] * average for average in (mean, var))
     averages = {
         "running_mean": np.asarray(mean, values["running_mean"].dtype),
         "running_var": np.asarray(var, values["running_var"].dtype),
     }
     tracked = values.get("num_batches_tracked", np.array(0 if batches is None else batches))
-    return _write({**values, **averages}, tracked, two)
+    return _write({**values, **averages, "num_batches_tracked": tracked}, two)
 
 
 def convert_weight(weight, source, target):
@@ -235,17 +245,23 @@ def _read(state, convention):
         )
     values = {ours: np.array(state[theirs]) for ours, theirs in keys.items() if theirs in state}
     if convention.corrected:
-        factor = values.pop("scale_factor")
+        factor = values["scale_factor"]
         scale = np.where(factor == 0, 0, 1 / np.where(factor == 0, 1, factor))
         values |= {name: values[name] * scale for name in STATISTICS}
     return values
 
 
-def _write(values, tracked, convention):
-    values = {**values, "num_batches_tracked": tracked, "scale_factor": np.array([1.0])}
+def _write(values, convention):
     return {
         theirs: np.array(values[ours]) for ours, theirs in convention.keys.items() if ours in values
     }
+
+
+def _weight_of_all(one, batches, momentum):
+    """What Caffe divides its sums by after so many batches; 1 when nobody says how many."""
+    if batches is None:
+        return 1.0
+    return float(np.sum((1 - one.weight_of_new(momentum)) ** np.arange(batches)))
 
 
 def _exchange_start(mean, var, left, one, two):
@@ -267,6 +283,7 @@ def _start_left(two, one, batches, momentum):
 _TORCH = "https://github.com/pytorch/pytorch/blob/v2.13.0/torch/nn"
 _KERAS = "https://github.com/keras-team/keras/blob/v3.15.1/keras/src/layers/normalization"
 _TF_KERAS = "https://github.com/keras-team/tf-keras/blob/v2.21.0/tf_keras/src"
+_KERAS_2 = f"{_TF_KERAS}/layers/normalization/batch_normalization.py"
 _TENSORFLOW = (
     "https://github.com/tensorflow/tensorflow/blob/d4c0e80509b3ef9e2d9b5563ca6ae6c5f6fb3783"
     "/tensorflow/core/kernels/fused_batch_norm_op.cc"
@@ -314,6 +331,25 @@ _ROWS = (
         sources=((f"{_KERAS}/batch_normalization.py#L386-L390", "the moving averages"),),
     ),
     Convention(
+        name="Keras 2",
+        momentum=0.99, momentum_name="momentum", momentum_weighs="old",
+        eps=1e-3, bessel=False, initial_var=1.0, single="beta",
+        keys=_MOVING, linear="io", conv="hwio",
+        run="tensorflow 2.21.0, tf_keras 2.21.0, BatchNormalization of rows",
+        sources=((f"{_KERAS_2}#L172-L173", "the defaults"),),
+    ),
+    Convention(
+        name="Keras 2 fused",
+        momentum=0.99, momentum_name="momentum", momentum_weighs="old",
+        eps=1e-3, bessel=True, initial_var=1.0, single="beta",
+        keys=_MOVING, linear="io", conv="hwio",
+        run="tensorflow 2.21.0, tf_keras 2.21.0, BatchNormalization of pictures",
+        sources=(
+            (f"{_KERAS_2}#L355-L357", "arrays with 4 or 5 axes take the fused kernel"),
+            (f"{_KERAS_2}#L944-L949", "Bessel's correction stays in the stored variance"),
+        ),
+    ),
+    Convention(
         name="TensorFlow 1",
         momentum=0.99, momentum_name="momentum", momentum_weighs="old",
         eps=1e-3, bessel=False, initial_var=1.0, single="beta",
@@ -328,8 +364,7 @@ _ROWS = (
         keys=_MOVING, linear="io", conv="hwio",
         run="tensorflow 2.21.0, compat.v1.layers.batch_normalization of pictures",
         sources=(
-            (f"{_TF_KERAS}/layers/normalization/batch_normalization.py#L366",
-             "arrays with 4 or 5 axes take the fused kernel"),
+            (f"{_KERAS_2}#L366", "arrays with 4 or 5 axes take the fused kernel"),
             (_TENSORFLOW, "Bessel's correction, at rest_size_adjust"),
         ),
     ),

@@ -6,7 +6,7 @@ of FRAMEWORKS); its entry in the file is replaced, the others stay. `test_conven
 
     pip install torch                       PyTorch
     pip install keras jax                   Keras
-    pip install tensorflow tf_keras         TensorFlow 1, TensorFlow 1 fused
+    pip install tensorflow tf_keras         Keras 2, TensorFlow 1, each with its fused kernel
     pip install flax jax                    Flax
     pip install chainer "numpy<1.24"        Chainer
     pip install mxnet "numpy<1.20"          MXNet (Python 3.8)
@@ -93,6 +93,30 @@ def keras():
         momentum=layer.momentum,
         eps=layer.epsilon,
         names=sorted(weight.name for weight in layer.weights),
+    )
+
+
+def keras_2(fused):
+    os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
+    from importlib.metadata import version
+
+    import tensorflow as tf
+
+    layer = tf.keras.layers.BatchNormalization()
+    # Pictures take the fused kernel by themselves, rows cannot.
+    shape = (-1, 1, 1, 3) if fused else (-1, 3)
+    layer.build((None, *shape[1:]))
+    assert layer.fused == fused
+    layer.gamma.assign(GAMMA)
+    layer.beta.assign(BETA)
+    return record(
+        lambda x: layer(x.reshape(shape), training=True).numpy().reshape(-1, 3),
+        lambda x: layer(x.reshape(shape), training=False).numpy().reshape(-1, 3),
+        lambda: [layer.moving_mean.numpy(), layer.moving_variance.numpy()],
+        version=f"tensorflow {tf.__version__}, tf_keras {version('tf_keras')}",
+        momentum=layer.momentum,
+        eps=layer.epsilon,
+        names=sorted(weight.name.partition(":")[0] for weight in layer.weights),
     )
 
 
@@ -243,6 +267,8 @@ def deep_learning_from_scratch():
 FRAMEWORKS = {
     "PyTorch": pytorch,
     "Keras": keras,
+    "Keras 2": lambda: keras_2(fused=False),
+    "Keras 2 fused": lambda: keras_2(fused=True),
     "TensorFlow 1": lambda: tensorflow_1(fused=False),
     "TensorFlow 1 fused": lambda: tensorflow_1(fused=True),
     "Flax": flax,

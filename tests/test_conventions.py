@@ -177,9 +177,31 @@ def test_caffe_to_pytorch_and_back():
     for name in ("running_mean", "running_var"):
         np.testing.assert_allclose(found[name], ours[name], **EXACT)
     theirs = convert(ours, "PyTorch", "Caffe", batches=4)
-    for name in ("blobs[0]", "blobs[1]"):
-        np.testing.assert_allclose(theirs[name], caffe.state()[name] / caffe.blobs[2], **EXACT)
-    assert theirs["blobs[2]"] == 1
+    for name, value in caffe.state().items():
+        np.testing.assert_allclose(theirs[name], value, **EXACT)
+
+
+def test_caffe_trains_on_from_a_converted_state():
+    rng = np.random.default_rng(0)
+    stayed, moved, layer = Caffe(0.999), Caffe(0.999), batch_norm_like("Caffe", 2)
+    *batches, last = rng.normal(3, 2, size=(101, 5, 2))
+    for x in batches:
+        stayed.train(x)
+        layer.forward(x, training=True)
+    how = {"count": 5, "batches": 100, "momentum": layer.momentum}
+    moved.blobs = list(convert(layer.state_dict(), "PyTorch", "Caffe", **how).values())[:3]
+    for caffe in (stayed, moved):
+        caffe.train(last)
+    for name, value in stayed.state().items():
+        np.testing.assert_allclose(moved.state()[name], value, **EXACT, err_msg=name)
+
+
+def test_without_batches_caffe_gets_averages_for_evaluation():
+    state = {name: np.array([8.0]) for name in CONVENTIONS["PyTorch"].keys}
+    found = convert(state, "PyTorch", "Caffe")
+    assert found["blobs[0]"] == found["blobs[1]"] == 8 and found["blobs[2]"] == 1
+    own = {"blobs[0]": np.array([6.0]), "blobs[1]": np.array([9.0]), "blobs[2]": np.array([3.0])}
+    assert convert(own, "Caffe", "Caffe") == own
 
 
 def test_an_untrained_caffe_layer_has_no_variance():
@@ -197,10 +219,10 @@ def train(name, x):
     for batch in x:
         mean = 0.9 * mean + 0.1 * batch.mean(axis=0)
         var = 0.9 * var + 0.1 * batch.var(axis=0, ddof=int(row.bessel))
-    if row.corrected:
-        mean, var = mean / (1 - 0.9 ** len(x)), var / (1 - 0.9 ** len(x))
     parts = {"weight": np.ones(2), "bias": np.zeros(2), "running_mean": mean, "running_var": var}
-    parts["scale_factor"] = np.ones(1)
+    if row.corrected:  # sums, in which the newest batch weighs 1, and the sum of the weights
+        parts |= {"running_mean": mean / 0.1, "running_var": var / 0.1}
+        parts["scale_factor"] = np.array([sum(0.9**k for k in range(len(x)))])
     return {theirs: parts[ours] for ours, theirs in row.keys.items() if ours in parts}
 
 
