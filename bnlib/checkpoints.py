@@ -4,7 +4,8 @@ The file is an `.npz` archive that `np.load` opens too: one array for each name 
 `state_dict`, uncompressed, and one entry that says which format this is and what the digest of the
 arrays must be. There is no pickle in it, so loading a stranger's file runs no code of theirs. What
 the layers are, and their settings (eps, momentum, strides), is not in the file: the code makes the
-network, the file fills it.
+network, the file fills it. A network made with another eps is filled without complaint, and answers
+differently.
 """
 
 import contextlib
@@ -86,9 +87,9 @@ def load(network, path):
     Raises
     ------
     ValueError
-        For a file that is truncated, damaged, tampered with, not one of `save`'s, written by a
-        newer bnlib, or made for another network. Nothing in it is executed, and no more memory is
-        taken than the network's own state needs in float64.
+        For a file that is truncated, damaged, carelessly changed (see `digest`), not one of
+        `save`'s, written by a newer bnlib, or made for arrays of other names or shapes. Nothing in
+        it is executed, and no more memory is taken than the network's own state needs in float64.
     FileNotFoundError
 
     Examples
