@@ -10,9 +10,14 @@ examples. The doctor climbs from the stored averages to the batches as they are 
       small batches   those of its batches, shuffled
       sorted batches  those of its batches as served
 
-The steps add up to the whole gap between the modes (of the examples that whole batches hold); in
-another order each would have another size. The training set is climbed too: there the third step is empty by construction, so that a shift of the test set cannot be mistaken for old
-averages. Workshop `frameworks` examines patients.
+The steps add up to the whole gap between the modes (on the examples that whole batches hold); in
+another order each would have another size. The training set is climbed too: there the third step is
+empty by construction, so that a shift of the test set cannot be mistaken for old averages. Workshop
+`frameworks` examines patients.
+
+Batches of m values have on average (m - 1)/m times the variance of the set, but their own means lie
+in their middle: with the set's mean and its whole variance, outputs spread as far in evaluation as
+in training. So the whole variance is what stored ones are measured by.
 
 A step makes a cause when it is larger than chance and large enough to matter, in accuracy or in
 loss. Chance: right answers gained minus right answers lost have, by the binomial law, a variance of
@@ -42,8 +47,7 @@ SMALLEST_ACCURACY = 0.02  # batches of 50 take up to 1.5 points from healthy net
 SMALLEST_LOSS = 0.1  # nats
 STANDARD_ERRORS = NormalDist().inv_cdf(1 - 0.05 / 20 / 2)
 # All variances share one factor, and it could be Bessel's, when most channels agree within a
-# quarter, their means are right, and beyond the m / (m - 1) that PyTorch's convention accounts for
-# the factor is at most that of two values, either way.
+# quarter, their means are right, and the factor is at most that of two values, either way.
 AGREEING, WITHIN, MEANS_WITHIN, LARGEST_FACTOR = 0.9, 1.25, 0.3, 2.2
 SHUFFLES = 4
 
@@ -97,10 +101,11 @@ class Diagnosis(NamedTuple):
     Attributes
     ----------
     causes : tuple of str
-        Those of `CAUSES` that matter; empty for a healthy network.
+        Those of `CAUSES` that matter; empty when the modes agree, which is not the same as health:
+        what ails both is not seen.
     train, test : Ladder
     factor : float
-        The stored variances over those that training normalized by, in the typical channel.
+        The stored variances over those of the whole training set, in the typical channel.
     advice : tuple of str
         A sentence or two for each cause.
     """
@@ -121,7 +126,8 @@ class Diagnosis(NamedTuple):
                 for ladder in (self.train, self.test)
             ]
             lines.append(f"{name:<18}{cells[0]}{cells[1]}")
-        return "\n".join([*lines, f"diagnosis: {', '.join(self.causes) or 'healthy'}"])
+        found = ", ".join(self.causes) or "no gap between the modes"
+        return "\n".join([*lines, f"diagnosis: {found}"])
 
 
 def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, rng):
@@ -167,13 +173,13 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
                 f"more, got {len(x)} examples, {len(labels)} labels and batch_size {batch_size}"
             )
     with _left_as_it_was(network):
-        reference = _statistics(network, norms, x_train, batch_size)
-        factors, typical = _bessel_factors(norms, reference)
+        reference = _statistics(network, norms, x_train)
+        factor, typical = _shared_factor(norms, reference)
         train, test = (
-            _ladder(network, norms, (reference, factors), x, np.asarray(labels), batch_size, rng)
+            _ladder(network, norms, (reference, factor), x, np.asarray(labels), batch_size, rng)
             for x, labels in ((x_train, labels_train), (x_test, labels_test))
         )
-        _use(norms, [_scaled(of_set, f) for of_set, f in zip(reference, factors, strict=True)])
+        _use(norms, [_scaled(of_set, factor) for of_set in reference])
         scaled = _score(network.forward(x_train, training=False), np.asarray(labels_train))
         _use(norms, reference)
         exact = _score(network.forward(x_train, training=False), np.asarray(labels_train))
@@ -200,10 +206,10 @@ def _causes(train, test, factor_alone):
 
 
 def _ladder(network, norms, references, x, labels, batch_size, rng):
-    (reference, factors), stored = references, [norm.buffers for norm in norms]
+    (reference, factor), stored = references, [norm.buffers for norm in norms]
     scores = []  # right and loss of each example, on each rung
-    undone = [_scaled(buffers, 1 / f) for buffers, f in zip(stored, factors, strict=True)]
-    own = _statistics(network, norms, x, batch_size)
+    undone = [_scaled(buffers, 1 / factor) for buffers in stored]
+    own = _statistics(network, norms, x)
     for statistics in (stored, undone, reference, own):
         _use(norms, statistics)
         scores.append(_score(network.forward(x, training=False), labels))
@@ -247,21 +253,18 @@ def _in_batches(network, x, labels, batch_size, orders):
     return np.where(times > 0, total / np.maximum(times, 1), np.nan)
 
 
-def _statistics(network, norms, x, batch_size):
+def _statistics(network, norms, x):
     """Each layer's statistics of x, the layers below using theirs, as buffers.
 
-    The variance is (m - 1)/m times that of all of x: what batches of m values have on average, and
-    what training normalized by. A layer's m is the batch size times its places per example.
+    The variance is that of all of x, as evaluation should use it.
     """
     found = {}
 
     def measuring(norm):
         def forward(x, training):
             _, cache = normalization.batch_norm(x, eps=norm.eps)
-            values = batch_size * x.size // norm.num_features // len(x)
-            variance = cache.var * (values - 1) / values
-            norm.buffers = {"running_mean": cache.mean, "running_var": variance}
-            found[id(norm)] = norm.buffers | {"values": values}
+            norm.buffers = {"running_mean": cache.mean, "running_var": cache.var}
+            found[id(norm)] = norm.buffers
             return BatchNorm._forward(norm, x, False)
 
         return forward
@@ -278,8 +281,8 @@ def _statistics(network, norms, x, batch_size):
     return [found[id(norm)] for norm in norms]
 
 
-def _bessel_factors(norms, reference):
-    """What to divide the stored variances by: one factor if all share one, else m / (m - 1)."""
+def _shared_factor(norms, reference):
+    """What to divide the stored variances by, 1 unless all share a factor; the typical one."""
     ratios, means = [], []
     for norm, of_set in zip(norms, reference, strict=True):
         alive = of_set["running_var"] > norm.eps
@@ -291,10 +294,8 @@ def _bessel_factors(norms, reference):
     typical = float(np.exp(np.median(spread))) if len(spread) else 1.0
     agree = np.mean(np.abs(spread - np.log(typical)) < np.log(WITHIN)) if len(spread) else 0.0
     right = np.mean(np.concatenate(means) < MEANS_WITHIN) if len(spread) else 0.0
-    unbiased = [of_set["values"] / (of_set["values"] - 1) for of_set in reference]
-    beyond = abs(np.log(typical / np.median(unbiased)))
-    one = min(agree, right) >= AGREEING and beyond < np.log(LARGEST_FACTOR)
-    return ([typical] * len(norms) if one else unbiased), typical
+    one = min(agree, right) >= AGREEING and abs(np.log(typical)) < np.log(LARGEST_FACTOR)
+    return (typical if one else 1.0), typical
 
 
 def _scaled(buffers, factor):
@@ -329,9 +330,10 @@ def _left_as_it_was(network):
 
 def _on_bessel(factor, batch_size):
     return (
-        f"The stored variances are about {factor:.2f} times those that training normalized by, in "
-        "all channels alike. Small batches do that by Bessel's correction; else somebody applied "
-        "it once too often, or with the wrong count. Divide them by that factor."
+        f"The stored variances are about {factor:.2f} times those of the training set, in all "
+        "channels alike. Below 1, the biased variances of small batches were stored; above 1, "
+        "somebody applied Bessel's correction once too often, or with a wrong count. Divide them "
+        "by that factor."
     )
 
 
@@ -343,9 +345,9 @@ _ADVICE = {
         "weight of the new value."
     ),
     "shift": lambda factor, batch_size: (
-        "The test set has other statistics than the training set, and its own help: find out what "
-        "changed in the inputs. Normalizing by the new statistics cures the accuracy, and hides "
-        "the shift from whoever should notice it."
+        "The test set has other statistics than the training set, and normalizing by its own "
+        "helps: find out what changed in the inputs. New statistics may cure a part of it or all, "
+        "and hide the shift from whoever should notice it."
     ),
     "small batches": lambda factor, batch_size: (
         f"The statistics of {batch_size} examples are noisy, and the answers in training mode "
