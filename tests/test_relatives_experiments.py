@@ -9,21 +9,25 @@ import pytest
 
 from bnlib import datasets, functional, layers
 from bnlib.experiments import convnets
+from bnlib.experiments import cures as curing
 from bnlib.experiments import relatives as experiment
 from bnlib.experiments.arms import Arm, split
-from bnlib.experiments.relatives import (
+from bnlib.experiments.cures import (
     CURES,
-    SHRINKING,
+    DEEP_RATES,
     Deep,
     build_deep,
-    crossover,
     cures,
     first_over_last,
-    shrinking_batches,
     train_deep,
-    values_per_channel,
     weight_gradients,
     with_detours,
+)
+from bnlib.experiments.relatives import (
+    SHRINKING,
+    crossover,
+    shrinking_batches,
+    values_per_channel,
 )
 
 DATA = split(3, datasets.digits)
@@ -87,7 +91,7 @@ def test_detours_keep_the_layers_and_add_what_goes_in():
 
 @pytest.mark.parametrize("cure", ["layer norm", "residual"])
 def test_the_weights_of_a_cure_are_those_of_the_plain_network(cure):
-    plain = experiment.at_the_start(CURES["plain 5"], 3, DATA)[0]
+    plain = curing.at_the_start(CURES["plain 5"], 3, DATA)[0]
     own = build_deep(Deep(cure, 5), 3)
     weights = [
         [leaf.params["weight"] for leaf in net.leaves() if isinstance(leaf, layers.Linear)]
@@ -129,7 +133,7 @@ def test_cures_take_their_rates_from_where_they_were_tuned():
     for name, arm in CURES.items():
         known = isinstance(arm, Arm)
         assert known == (not name.startswith(("layer norm", "residual")))
-        assert known or name in experiment.DEEP_RATES
+        assert known or name in DEEP_RATES
         assert f"{arm.depth}" == name.split()[-1]
     assert CURES["weights x 4 8"].factor == 4 and CURES["ReLU 5"].activation == "relu"
 
@@ -138,11 +142,11 @@ def test_cures_take_their_rates_from_where_they_were_tuned():
 
 
 def test_every_cure_is_judged_at_every_depth():
-    both = (*experiment.PATIENTS, *experiment.THREE)
+    both = (*curing.PATIENTS, *curing.THREE)
     for rule, cures_of_it, depths in (
-        (experiment.VANISHES, both, experiment.DEPTHS),
-        (experiment.TRAINS, both, (8,)),
-        (experiment.NO_OTHERS, experiment.OTHERS, (8,)),
+        (curing.VANISHES, both, curing.DEPTHS),
+        (curing.TRAINS, both, (8,)),
+        (curing.NO_OTHERS, curing.OTHERS, (8,)),
     ):
         named = {name for contrast in rule.needs for name in contrast.weights}
         assert named == {f"{cure} {depth}" for cure in cures_of_it for depth in depths}
@@ -161,7 +165,7 @@ def scores():
 
 
 def test_the_chosen_rates_are_the_best_of_the_stored_scores():
-    assert {**experiment.CONV_RATES, **experiment.DEEP_RATES} == convnets.best(scores())
+    assert {**experiment.CONV_RATES, **DEEP_RATES} == convnets.best(scores())
     assert scores().keys() == experiment.untuned().keys()
 
 
@@ -179,8 +183,8 @@ def test_experiments_give_finite_numbers_for_a_few_steps(monkeypatch):
     assert got.keys() == {"test accuracy", "train accuracy"}
     names = ("layer norm 5", "residual 8", "batch norm 8", "plain 5")
     few = {name: replace(CURES[name], epochs=1, lr=0.1) for name in names}
-    monkeypatch.setattr(experiment, "CURES", few)
-    monkeypatch.setattr(experiment, "DEEP_RATES", dict.fromkeys(few, 0.1))
+    monkeypatch.setattr(curing, "CURES", few)
+    monkeypatch.setattr(curing, "DEEP_RATES", dict.fromkeys(few, 0.1))
     got = cures(3, datasets.digits, names)
     assert got.pop("plain 5").keys() == {"gradient"}
     for values in got.values():

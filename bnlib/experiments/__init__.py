@@ -7,6 +7,7 @@ from bnlib.experiments import (
     adapting,
     backward_pass,
     covariate_shift,
+    cures,
     distribution_shift,
     forward_pass,
     judging,
@@ -48,6 +49,7 @@ CHAPTERS = (
     ood_networks,
     adapting,
     relatives,
+    cures,
     whitening,
 )
 
