@@ -22,7 +22,7 @@ POINTERS = {
     "images": f"{FORWARD}, “Pictures: one mean per channel”",
     # running averages
     "modes": f"{RUNNING}, “Two modes”",
-    "averages": f"{RUNNING}, “Three ways to average”",
+    "averages": f"{RUNNING}, “How to average”",
     "momentum": f"{RUNNING}, “Two meanings of momentum”",
     "bessel": f"{RUNNING}, “Which variance is kept?”",
     # the backward pass
