@@ -5,7 +5,7 @@ call momentum, in eps, in the variance that they store, in where the averages st
 do with a single value. Workshop `frameworks` shows each difference by a number.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -309,6 +309,16 @@ _MOVING = {
     "running_mean": "moving_mean", "running_var": "moving_variance",
 }  # fmt: skip
 
+# TensorFlow and the older Keras differ from it in the variance that pictures store.
+_KERAS_3 = Convention(
+    name="Keras",
+    momentum=0.99, momentum_name="momentum", momentum_weighs="old",
+    eps=1e-3, bessel=False, initial_var=1.0, single="beta",
+    keys=_MOVING, linear="io", conv="hwio",
+    run="keras 3.15.1 on jax 0.10.2, BatchNormalization",
+    sources=((f"{_KERAS}/batch_normalization.py#L386-L390", "the moving averages"),),
+)  # fmt: skip
+
 _ROWS = (
     Convention(
         name="PyTorch",
@@ -322,46 +332,27 @@ _ROWS = (
             (f"{_TORCH}/functional.py#L2855", "the error for a single value"),
         ),
     ),
-    Convention(
-        name="Keras",
-        momentum=0.99, momentum_name="momentum", momentum_weighs="old",
-        eps=1e-3, bessel=False, initial_var=1.0, single="beta",
-        keys=_MOVING, linear="io", conv="hwio",
-        run="keras 3.15.1 on jax 0.10.2, BatchNormalization",
-        sources=((f"{_KERAS}/batch_normalization.py#L386-L390", "the moving averages"),),
-    ),
-    Convention(
-        name="Keras 2",
-        momentum=0.99, momentum_name="momentum", momentum_weighs="old",
-        eps=1e-3, bessel=False, initial_var=1.0, single="beta",
-        keys=_MOVING, linear="io", conv="hwio",
+    _KERAS_3,
+    replace(
+        _KERAS_3, name="Keras 2",
         run="tensorflow 2.21.0, tf_keras 2.21.0, BatchNormalization of rows",
         sources=((f"{_KERAS_2}#L172-L173", "the defaults"),),
     ),
-    Convention(
-        name="Keras 2 fused",
-        momentum=0.99, momentum_name="momentum", momentum_weighs="old",
-        eps=1e-3, bessel=True, initial_var=1.0, single="beta",
-        keys=_MOVING, linear="io", conv="hwio",
+    replace(
+        _KERAS_3, name="Keras 2 fused", bessel=True,
         run="tensorflow 2.21.0, tf_keras 2.21.0, BatchNormalization of pictures",
         sources=(
             (f"{_KERAS_2}#L355-L357", "arrays with 4 or 5 axes take the fused kernel"),
             (f"{_KERAS_2}#L944-L949", "Bessel's correction stays in the stored variance"),
         ),
     ),
-    Convention(
-        name="TensorFlow 1",
-        momentum=0.99, momentum_name="momentum", momentum_weighs="old",
-        eps=1e-3, bessel=False, initial_var=1.0, single="beta",
-        keys=_MOVING, linear="io", conv="hwio",
+    replace(
+        _KERAS_3, name="TensorFlow 1",
         run="tensorflow 2.21.0, compat.v1.layers.batch_normalization of rows",
         sources=((f"{_TF_KERAS}/legacy_tf_layers/normalization.py#L242-L248", "the defaults"),),
     ),
-    Convention(
-        name="TensorFlow 1 fused",
-        momentum=0.99, momentum_name="momentum", momentum_weighs="old",
-        eps=1e-3, bessel=True, initial_var=1.0, single="beta",
-        keys=_MOVING, linear="io", conv="hwio",
+    replace(
+        _KERAS_3, name="TensorFlow 1 fused", bessel=True,
         run="tensorflow 2.21.0, compat.v1.layers.batch_normalization of pictures",
         sources=(
             (f"{_KERAS_2}#L366", "arrays with 4 or 5 axes take the fused kernel"),
