@@ -72,12 +72,16 @@ def test_rates_are_chosen_inside_their_grid_and_kept(tmp_path, monkeypatch, caps
         calls.append(jobs)
         # 3 is best for plain networks, 0.3 and 0.1 alike for the others
         goals = {"plain": [1], "norm=layer": [-1, -2]}
-        return [-min(abs(place - goal) for goal in goals[a.description]) for a, place, _ in jobs]
+        return [
+            [-min(abs(place - goal) for goal in goals[arm.description]) for place in places]
+            for arm, places, _ in jobs
+        ]
 
     monkeypatch.setattr(convnets, "_in_parallel", measure)
     file = tmp_path / "rates.json"
     convnets.choose([ConvArm(), ConvArm("batch", lr=1.0)], file)
-    assert [len(jobs) for jobs in calls] == [12, 3, 3]  # 0.03 to 1, then 3, then 10
+    tried = [sum(len(places) for _, places, _ in jobs) for jobs in calls]
+    assert tried == [12, 3, 3]  # 0.03 to 1, then 3, then 10
     convnets.choose([ConvArm(), ConvArm("layer")], file)
     assert {arm.description for jobs in calls[3:] for arm, *_ in jobs} == {"norm=layer"}
     assert capsys.readouterr().out.splitlines()[1] == "{'plain': 3.0, 'norm=layer': 0.1}"
@@ -92,7 +96,7 @@ def test_scores_are_those_of_the_last_training_images(monkeypatch):
         return {"it": convnets.Run(None, data, HISTORY)}
 
     monkeypatch.setattr(convnets, "train", train)
-    assert convnets._score(ConvArm(), -2, 4) == 0.7
+    assert convnets._scores(ConvArm(), [-2], 4) == [0.7]
     arm, seed, data = seen[0]
     assert arm.lr == 0.1 and seed == 4
     whole = tuning.split(4, datasets.digits)

@@ -161,24 +161,11 @@ def choose(arms, file, *, seeds=(0, 1, 2), start=(-3, -2, -1, 0)):
 
     named = {arm.description: arm for arm in arms if arm.lr is None}
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    found: dict = {name: {} for name in named.keys() - known.keys()}
-    wanted = {name: set(start) for name in found}
-    while any(wanted.values()):
-        jobs = [(name, place) for name, places in wanted.items() for place in sorted(places)]
-        measured = _in_parallel(
-            [(named[name], place, seed) for name, place in jobs for seed in seeds]
-        )
-        for (name, place), own in zip(jobs, np.reshape(measured, (len(jobs), -1)), strict=True):
-            found[name][place] = float(own.mean())
-        for name, own in found.items():
-            best_place = tuning.choice(own)
-            wanted[name] = {best_place - 1, best_place + 1} - own.keys()
-    scores = {
-        name: known[name]
-        if name in known
-        else {f"{tuning.rate(at):g}": round(found[name][at], 6) for at in sorted(found[name])}
-        for name in named
-    }
+    missing = {name: (arm,) for name, arm in named.items() if name not in known}
+    starts = dict.fromkeys(missing, start)
+    found = tuning.tune(missing, _in_parallel, seeds=seeds, starts=starts)
+    measured = {name: tuning.by_rate(by_place) for name, by_place in found.items()}
+    scores = {name: (known | measured)[name] for name in named}
     file.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8", newline="\n")
     print(best(scores))
 
@@ -197,16 +184,17 @@ def best(scores):
 
 
 def _in_parallel(jobs):
-    """The scores of all jobs (arm, place, seed), on all cores."""
+    """The scores of all jobs (arm, places, seed), on all cores."""
     import joblib
 
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return joblib.Parallel(n_jobs=-1, verbose=1)(joblib.delayed(_score)(*job) for job in jobs)
+        return joblib.Parallel(n_jobs=-1, verbose=1)(joblib.delayed(_scores)(*job) for job in jobs)
 
 
-def _score(arm, place, seed):
-    """Validation accuracy at a place of the ladder of rates."""
+def _scores(arm, places, seed):
+    """Validation accuracy at each of some places of the ladder of rates."""
     from bnlib.experiments import tuning
 
-    rated = {"it": replace(arm, lr=tuning.rate(place))}
-    return train(rated, seed, tuning.validation_data(seed))["it"].test_accuracy
+    rated = {str(place): replace(arm, lr=tuning.rate(place)) for place in places}
+    runs = train(rated, seed, tuning.validation_data(seed))
+    return [run.test_accuracy for run in runs.values()]

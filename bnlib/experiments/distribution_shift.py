@@ -336,21 +336,16 @@ def choose():
     """
     from bnlib.experiments import tuning
 
-    scores = {}
-    for pixels in PIXELS:
-        for kind in KINDS:
-            found: dict[int, float] = {}
-            wanted = set(START)
-            while wanted:
-                places = sorted(wanted)
-                measured = np.mean([_scores(kind, pixels, places, s) for s in SEEDS], axis=0)
-                found |= zip(places, measured.tolist(), strict=True)
-                best = tuning.choice(found)
-                wanted = {best - 1, best + 1} - found.keys()
-            own = {f"{tuning.rate(at):g}": round(found[at], 6) for at in sorted(found)}
-            scores[f"{kind} {pixels}"] = own
+    arms = {f"{kind} {pixels}": (kind, pixels) for pixels in PIXELS for kind in KINDS}
+    found = tuning.tune(arms, _measure, seeds=SEEDS, starts=dict.fromkeys(arms, START))
+    scores = {name: tuning.by_rate(by_place) for name, by_place in found.items()}
     SCORES.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8", newline="\n")
     print({name: tuning.best_rate(own) for name, own in scores.items()})
+
+
+def _measure(jobs):
+    """The scores of all jobs (kind, pixels, places, seed)."""
+    return [_scores(*job) for job in jobs]
 
 
 def _scores(kind, pixels, places, seed):

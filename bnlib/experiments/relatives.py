@@ -220,38 +220,32 @@ def choose():
     """
     from bnlib.experiments import tuning
 
-    arms = untuned()
-    found: dict = {name: {} for name in arms}
-    wanted = {name: places for name, (_, places) in arms.items()}
-    while any(wanted.values()):
-        jobs = [(name, place) for name, places in wanted.items() for place in sorted(places)]
-        runs = [(arms[name][0], place, seed) for name, place in jobs for seed in SEEDS]
-        means = np.reshape(_measure(runs), (len(jobs), len(SEEDS))).mean(axis=1).tolist()
-        for (name, place), mean in zip(jobs, means, strict=True):
-            found[name][place] = mean
-        best = {name: tuning.choice(own) for name, own in found.items()}
-        wanted = {name: {best[name] - 1, best[name] + 1} - found[name].keys() for name in arms}
-    scores = {
-        name: {f"{tuning.rate(place):g}": round(own[place], 6) for place in sorted(own)}
-        for name, own in found.items()
-    }
+    wanted = untuned()
+    found = tuning.tune(
+        {name: (arm,) for name, (arm, _) in wanted.items()},
+        _measure,
+        seeds=SEEDS,
+        starts={name: sorted(places) for name, (_, places) in wanted.items()},
+    )
+    scores = {name: tuning.by_rate(by_place) for name, by_place in found.items()}
     SCORES.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8", newline="\n")
     print(convnets.best(scores))
 
 
 def _measure(jobs):
-    """The scores of all jobs (arm, place, seed), on two cores."""
+    """The scores of all jobs (arm, places, seed), on two cores."""
     import joblib
 
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return joblib.Parallel(n_jobs=2, verbose=1)(joblib.delayed(_score)(*job) for job in jobs)
+        return joblib.Parallel(n_jobs=2, verbose=1)(joblib.delayed(_scores)(*job) for job in jobs)
 
 
-def _score(arm, place, seed):
-    """Validation accuracy of one run."""
+def _scores(arm, places, seed):
+    """Validation accuracy at each of some places of the ladder."""
     from bnlib.experiments import tuning
 
-    data, lr = tuning.validation_data(seed), tuning.rate(place)
+    data = tuning.validation_data(seed)
+    rated = [replace(arm, lr=tuning.rate(place)) for place in places]
     if isinstance(arm, Deep):
-        return train_deep(replace(arm, lr=lr), seed, data).test_accuracy
-    return convnets.train({"": replace(arm, lr=lr)}, seed, data)[""].test_accuracy
+        return [train_deep(one, seed, data).test_accuracy for one in rated]
+    return [convnets.train({"": one}, seed, data)[""].test_accuracy for one in rated]

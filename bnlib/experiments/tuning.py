@@ -86,32 +86,46 @@ def area(curve, epochs):
     return float(np.concatenate([curve, np.full(epochs - len(curve), GUESSING)]).mean())
 
 
-def tune(arms, measure):
+def tune(arms, measure, *, seeds=SEEDS, starts=None):
     """For each arm its mean score by place of the ladder, on a grid that holds the best inside.
 
     Parameters
     ----------
-    arms : dict
-        As from `untuned`.
+    arms : dict of str to tuple
+        By name what `measure` must know of an arm: here (arm, score), as from `untuned`.
     measure : callable
-        measure(jobs) gives the scores for each of the jobs (arm, score, places, seed).
+        measure(jobs) gives, for each of the jobs (*arm, places, seed), the scores at those places.
+    seeds : sequence of int
+    starts : dict of str to sequence of int, optional
+        Places to begin with, by name; None: `START` for all.
 
     Returns
     -------
     dict of str to dict of int to float
     """
-    found: dict = {description: {} for description in arms}
-    wanted = dict.fromkeys(arms, START)
+    found: dict = {name: {} for name in arms}
+    wanted = dict.fromkeys(arms, START) if starts is None else starts
     while wanted:
-        jobs = [(*arms[name], places, seed) for name, places in wanted.items() for seed in SEEDS]
-        measured = np.array_split(np.array(measure(jobs), dtype=object), len(wanted))
-        for (name, places), by_seed in zip(wanted.items(), measured, strict=True):
-            means = np.mean([list(one) for one in by_seed], axis=0).tolist()
+        jobs = [(*arms[name], places, seed) for name, places in wanted.items() for seed in seeds]
+        measured = iter(measure(jobs))
+        for name, places in wanted.items():
+            means = np.mean([next(measured) for _ in seeds], axis=0).tolist()
             found[name] |= dict(zip(places, means, strict=True))
         best = {name: choice(found[name]) for name in wanted}
         beside = {n: tuple(p for p in (b - 1, b + 1) if p not in found[n]) for n, b in best.items()}
         wanted = {name: places for name, places in beside.items() if places}
     return {name: dict(sorted(by_place.items())) for name, by_place in found.items()}
+
+
+def by_rate(by_place):
+    """The scores of one arm as they are stored: by rate, rounded.
+
+    Examples
+    --------
+    >>> by_rate({-2: 0.5, 0: 0.75})
+    {'0.1': 0.5, '1': 0.75}
+    """
+    return {f"{rate(place):g}": round(mean, 6) for place, mean in by_place.items()}
 
 
 def choice(measured):
@@ -170,7 +184,7 @@ def main():
     found = {name: scores for name, scores in known.items() if name in arms}
     missing = {name: arm for name, arm in arms.items() if name not in found}
     for name, by_place in tune(missing, in_parallel).items():
-        found[name] = {f"{rate(place):g}": round(mean, 6) for place, mean in by_place.items()}
+        found[name] = by_rate(by_place)
     write(found)
 
 
