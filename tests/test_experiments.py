@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from bnlib import datasets, experiments
-from bnlib.experiments import judging, processes, records, runs, sources
+from bnlib.experiments import data, judging, processes, records, runs, sources
 from bnlib.experiments.__main__ import KEPT, main
 from bnlib.experiments.experiment import Experiment, ExperimentError, measure_seed
 from bnlib.verdicts import Contrast, Rule
@@ -266,15 +266,34 @@ def test_the_data_stand_in_the_file():
         experiments.ALL["faster"], data="digits", base_seeds=3, seed_start=5
     )["command"]
     assert command.endswith("run faster --data digits --seeds 3 --seed-start 5")
-    assert re.fullmatch("[0-9a-f]{16}", records.data_hash("digits"))
+    assert re.fullmatch("[0-9a-f]{16}", data.fingerprint("digits"))
 
 
 def test_other_data_have_another_hash(monkeypatch):
-    before = records.data_hash("digits")
-    data = datasets.digits(np.random.default_rng(0))
-    moved = data._replace(x_test=data.x_test + 1e-12)
-    monkeypatch.setattr(datasets, "digits", lambda rng: moved)
-    assert records.data_hash("digits") != before
+    before = data.fingerprint("digits")
+    drawn = datasets.digits(np.random.default_rng(0))
+    moved = drawn._replace(x_test=drawn.x_test + 1e-12)
+    monkeypatch.setitem(data.SOURCES, "digits", data.Source(lambda rng: moved))
+    assert data.fingerprint("digits") != before
+
+
+def test_downloaded_data_are_told_apart_without_reading_them(monkeypatch):
+    monkeypatch.setenv("BNLIB_DATA", "nowhere")
+    names = [name for name, source in data.SOURCES.items() if source.files]
+    before = {name: data.fingerprint(name) for name in names}
+    assert len(set(before.values())) == len(names) == 3
+    source = data.SOURCES["mnist"]
+    other = source.files[-1]._replace(sha256="0" * 64)
+    moved = source._replace(files=(*source.files[:-1], other))
+    monkeypatch.setitem(data.SOURCES, "mnist", moved)
+    assert data.fingerprint("mnist") != before["mnist"]
+
+
+def test_an_experiment_without_name_runs_only_on_what_is_at_hand():
+    downloads = {one.name for one in experiments.ALL.values() if one.downloads}
+    assert downloads == {
+        one.name for one in experiments.ALL.values() if one.chapter == "full_scale"
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from bnlib.experiments import (
     cures,
     distribution_shift,
     forward_pass,
+    full_scale,
     judging,
     noisy_batch_norm,
     ood_networks,
@@ -51,6 +52,7 @@ CHAPTERS = (
     relatives,
     cures,
     whitening,
+    full_scale,
 )
 
 ALL: dict[str, Experiment] = {

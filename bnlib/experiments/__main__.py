@@ -43,7 +43,9 @@ def parser():
     run = commands.add_parser(
         "run", parents=[folder, working], help="measure what is missing; goes on where it stopped"
     )
-    run.add_argument("names", nargs="*", metavar="NAME", help="experiments (all)")
+    run.add_argument(
+        "names", nargs="*", metavar="NAME", help="experiments (all that download nothing)"
+    )
     run.add_argument("--data", help="data set (each experiment's own)")
     run.add_argument("--seeds", type=int, help="how many, before doubling (each experiment's own)")
     run.add_argument("--seed-start", type=int, default=1000, help="the first seed (1000)")
@@ -113,7 +115,9 @@ def _run(wish, known, report):
         raise ExperimentError(f"run: --seed-start must be at least 0, got {wish.seed_start}")
     request = request._replace(data=wish.data, seeds=wish.seeds, seed_start=wish.seed_start)
     chosen = [find(name, known) for name in dict.fromkeys(wish.names)]
-    well = runs.run(chosen or list(known.values()), list(known.values()), request, report)
+    every = list(known.values())
+    chosen = chosen or [experiment for experiment in every if not experiment.downloads]
+    well = runs.run(chosen, every, request, report)
     return 0 if well else 1
 
 

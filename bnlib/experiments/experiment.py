@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bnlib import datasets
+from bnlib.experiments.data import SOURCES, draw_of
 from bnlib.verdicts import Rule
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -43,7 +43,7 @@ class Experiment:
     tolerance : float
         Relative, between the same number on two processors.
     data : tuple of str
-        Functions of `bnlib.datasets` it can run on, the usual one first. None: it draws no data.
+        Names in `bnlib.experiments.data`, the usual one first. None: it draws no data.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Experiment:
         self._check(self.seeds >= 2, "at least 2 seeds", self.seeds)
         self._check(self.tolerance > 0, "a tolerance above 0", self.tolerance)
         for name in self.data:
-            self._check(callable(getattr(datasets, name, None)), "a known data set", name)
+            self._check(name in SOURCES, "a known data set", name)
         for rule in self.rules:
             for contrast in (*rule.needs, *(one for many in rule.when.values() for one in many)):
                 missing = set(contrast.weights) - set(self.arms)
@@ -86,6 +86,16 @@ class Experiment:
         tuple of str
         """
         return tuple(dict.fromkeys(rule.claim for rule in self.rules))
+
+    @property
+    def downloads(self):
+        """Whether its usual data set must be downloaded.
+
+        Returns
+        -------
+        bool
+        """
+        return any(SOURCES[name].files for name in self.data[:1])
 
 
 def find(name, known):
@@ -121,7 +131,7 @@ def measure_seed(measure, seed, data, arms):
         An experiment's.
     seed : int
     data : str
-        A function of `bnlib.datasets`; "" for none.
+        A name of `bnlib.experiments.data`; "" for none.
     arms : sequence of str
 
     Returns
@@ -142,7 +152,7 @@ def measure_seed(measure, seed, data, arms):
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):
-        values = measure(seed, getattr(datasets, data) if data else None, tuple(arms))
+        values = measure(seed, draw_of(data), tuple(arms))
     if set(values) != set(arms):
         raise ExperimentError(f"it must return the arms {list(arms)}, got {list(values)}")
     return {

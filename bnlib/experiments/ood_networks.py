@@ -152,7 +152,8 @@ def examine(run, strange, alpha):
     with training.population_statistics(network, data.x_train):
         on_training = ood.penultimate(network, data.x_train)
         rare = np.quantile(on_training, RARE)
-        limit = ood.react_limit(network, data.x_train)
+        # A network of which nine tenths are silent has the limit 0, which `react` does not take.
+        limit = max(ood.react_limit(network, data.x_train), np.finfo(float).tiny)
         known = respond(network, data.x_test, alpha, limit)
         found = {
             "accuracy": np.mean(known["logits"].argmax(axis=1) == data.y_test),
@@ -194,18 +195,18 @@ def compare(known, strange, rare):
     }
 
 
-def leads(found):
-    """What batch norm has over its rivals with at least three of the four kinds of pictures."""
+def leads(found, strange=STRANGE, needed=SHIFTS_NEEDED):
+    """What batch norm has over its rivals with at least so many kinds of strange pictures."""
 
     def lead(measure, rival, less):
         own, other = (
-            np.array([found[kind][f"{measure}, {how}"] for how in STRANGE])
+            np.array([found[kind][f"{measure}, {how}"] for how in strange])
             for kind in ("BN", rival)
         )
-        return third_largest(less(own, other))
+        return reached_by(needed, less(own, other))
 
-    ratios = [found["BN"][f"activation ratio, {how}"] for how in STRANGE]
-    measures = {"activation ratio reached": third_largest(ratios)}
+    ratios = [found["BN"][f"activation ratio, {how}"] for how in strange]
+    measures = {"activation ratio reached": reached_by(needed, ratios)}
     for rival in RIVALS:
         measures[f"confidence over {rival}"] = lead("confidence", rival, np.subtract)
         if rival != "BN own":  # whose ratio is about 1 by construction
@@ -213,15 +214,15 @@ def leads(found):
     return measures
 
 
-def third_largest(values):
-    """What at least three of four values reach.
+def reached_by(count, values):
+    """What at least so many of the values reach.
 
     Examples
     --------
-    >>> float(third_largest([0.4, -0.2, 0.3, 0.1]))
+    >>> float(reached_by(3, [0.4, -0.2, 0.3, 0.1]))
     0.1
     """
-    return np.sort(values)[-SHIFTS_NEEDED]
+    return np.sort(values)[-count]
 
 
 def _reached(head, measure, smallest, scale="linear"):

@@ -4,7 +4,6 @@ A file has a header line, then one line per seed and arm. It holds nothing that 
 runs, so two runs give the same bytes. Nothing is ever half written: a file appears whole.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 import bnlib
-from bnlib import datasets
+from bnlib.experiments.data import fingerprint
 from bnlib.experiments.experiment import ExperimentError
 from bnlib.experiments.sources import source_hash
 
@@ -150,28 +149,12 @@ def origin(measure, data):
         A part of a header.
     """
     return {
-        "data_hash": data_hash(data),
+        "data_hash": fingerprint(data),
         "source": source_hash(measure),
         "bnlib": bnlib.__version__,
         "numpy": np.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
-
-
-def data_hash(name):
-    """Hash the arrays of a data set, drawn with a fixed generator; "" for no data.
-
-    Returns
-    -------
-    str
-    """
-    if not name:
-        return ""
-    found = hashlib.sha256()
-    for array in getattr(datasets, name)(np.random.default_rng(0)):
-        found.update(f"{array.dtype.str} {array.shape} ".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:16]
 
 
 # --- files ---------------------------------------------------------------------------------------
