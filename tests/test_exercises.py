@@ -986,6 +986,7 @@ def test_a_constant_factor_is_told():
 # Two descriptions of the same numbers: the first is told. Where one mistake swallows another (a
 # dropped path does not care what was in it) the single one is told, and that is not listed.
 KNOWN_EQUAL = """
+    axes_channels_last + parameters_last_axis = parameters_last_axis + reshaped_without_moving
     axes_everything = mean_over_everything + variance_over_everything
     dgamma_dbeta_swapped = dgamma_without_x_hat + dbeta_with_x_hat
     dgamma_without_x_hat + parameters_not_summed = parameters_not_summed + dgamma_dbeta_swapped
@@ -998,7 +999,9 @@ KNOWN_EQUAL = """
     inv_std_forgotten = direct_path_without_inv_std + mean_path_without_inv_std
     mean_added + variance_not_centred = mean_added + mean_forgotten
     mean_forgotten = numerator_not_centred + variance_not_centred
+    mean_is_sum + variance_not_squared = variance_not_squared + divided_by_examples
     mean_over_everything + not_divided = not_divided + axes_everything
+    mean_over_everything + variances_averaged = axes_everything + variances_averaged
     mean_path_dropped + variance_path_n_minus_1 = mean_path_dropped + n_minus_1
     mean_path_dropped + variance_path_not_divided = mean_path_dropped + sums_for_means
     mean_path_n_minus_1 + dy_forgotten = n_minus_1 + dy_forgotten
@@ -1020,6 +1023,7 @@ KNOWN_EQUAL = """
     numerator_not_centred + not_divided = mean_forgotten + not_divided
     numerator_not_centred + variance_over_everything = numerator_not_centred + axes_everything
     numerator_not_centred + variance_over_everything = variance_over_everything + mean_forgotten
+    numerator_not_centred + variances_averaged = mean_forgotten + variances_averaged
     statistics_constant = mean_path_dropped + variance_path_dropped
     statistics_constant + direct_path_divided = statistics_constant + divided_by_n
     statistics_constant + direct_path_without_gamma = statistics_constant + gamma_forgotten

@@ -9,12 +9,12 @@ standard deviation. Go back to chapter forward_pass, “Four lines of
 arithmetic”, the line of x_hat.
 
 An exercise is a derivation in named steps (`derivations`), a catalogue of mistakes that replace one
-or two of them (`forward_mistakes`, `backward_mistakes`, `parameter_mistakes`, for operations of the
-graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and made-up batches;
-`forward`, `backward`, `graph_nodes`, `evidence`, and with catalogues of their own `weights`,
-`running`, `drift`, `folding`, `merging` and `whitening`, have the batches and the checkers.
-`examination` asks and answers, `diagnosis` finds the mistake, `calling` survives the reader's
-function, and `pointers` knows where the book derives what.
+or two of them (`forward_mistakes`, `image_mistakes`, `backward_mistakes`, `parameter_mistakes`, for
+operations of the graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and
+made-up batches; `forward`, `backward`, `graph_nodes`, `evidence`, and with catalogues of their own
+`weights`, `running`, `groups`, `drift`, `folding`, `merging` and `whitening`, have the batches and
+the checkers. `examination` asks and answers, `diagnosis` finds the mistake, `calling` survives the
+reader's function, and `pointers` knows where the book derives what.
 """
 
 from bnlib.exercises.answers import Answer
@@ -24,6 +24,7 @@ from bnlib.exercises.evidence import check_contrast, check_interval
 from bnlib.exercises.folding import check_fold
 from bnlib.exercises.forward import check_forward
 from bnlib.exercises.graph_nodes import check_graph_node
+from bnlib.exercises.groups import check_group_norm
 from bnlib.exercises.merging import check_merge
 from bnlib.exercises.noise import check_noise
 from bnlib.exercises.relatives import check_layer_norm_backward
@@ -43,6 +44,7 @@ __all__ = [
     "check_fold",
     "check_forward",
     "check_graph_node",
+    "check_group_norm",
     "check_interval",
     "check_layer_norm_backward",
     "check_merge",

@@ -8,6 +8,7 @@ from bnlib.exercises.derivations import FORWARD
 from bnlib.exercises.diagnosis import follow, same
 from bnlib.exercises.examination import Exercise, examine, failed, find, keeps_dtype, objection
 from bnlib.exercises.forward_mistakes import MISTAKES, ONE_PASS
+from bnlib.exercises.image_mistakes import IMAGE_MISTAKES
 
 # The first batch can be shown in full; a square one finds sums over the wrong axis that numpy
 # refuses elsewhere. eps is large enough to be seen, and small beside some variances.
@@ -112,6 +113,6 @@ def _stretched(y, right):
 
 def exercise(images):
     """The exercise for rows or for images."""
-    mistakes = tuple(m for m in MISTAKES if images or not m.images_only)
+    mistakes = MISTAKES + IMAGE_MISTAKES * images
     probes = (keeps_dtype, _far_from_zero)
     return Exercise(FORWARD, ("y",), mistakes, arguments, _run, _unpack, arguments, probes)

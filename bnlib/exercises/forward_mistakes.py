@@ -196,22 +196,6 @@ MISTAKES = (
         "One mean and one variance for the whole array; every channel has its own.",
         ({"axes": lambda v: tuple(range(v.x.ndim))},),
     ),
-    Mistake(
-        "axes_pixels",
-        "images",
-        "Every pixel has its own statistics. After a convolution a channel shares one mean and one "
-        "variance over all examples and all places: axes 0, 2 and 3.",
-        ({"axes": lambda v: (0,)},),
-        images_only=True,
-    ),
-    Mistake(
-        "axes_one_image",
-        "images",
-        "Every image is normalized by itself. Batch norm takes the places of all examples "
-        "together: axis 0 belongs to the axes, too.",
-        ({"axes": lambda v: tuple(range(2, v.x.ndim))},),
-        images_only=True,
-    ),
 )
 
 # Not found by numbers on an ordinary batch, but by how they fail far from 0.

@@ -60,6 +60,8 @@ POINTERS = {
     "noise": "chapter regularization, “The law of the noise”",
     # the relatives
     "layer": "chapter relatives, “Layer norm is batch norm, turned”",
+    "groups": "chapter relatives, “Groups”",
+    "rms": "chapter relatives, “Half of layer norm, and what came after”",
     # shifted inputs
     "mixed": "chapter distribution_shift, “One dial, two meters”",
     "energy": "chapter distribution_shift, “Does it notice?”",
