@@ -414,6 +414,32 @@ def test_a_part_that_waits_is_named_and_not_counted():
     assert "Tested so far: 1 of 3." in text
 
 
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        (["C09: holds", "C09 (on MNIST): holds"], "They agree."),
+        (
+            ["C09: holds", "C09 (on MNIST): not resolved here"],
+            "They disagree: **holds** on the digits, **not resolved here** on MNIST.",
+        ),
+        (
+            ["C09 (a): holds", "C09 (b): holds", "C09 (b, on MNIST): holds when cold",
+             "C09 (a, on MNIST): holds"],
+            "They disagree (b): **holds** on the digits, **holds when cold** on MNIST. "
+            "They agree (a).",
+        ),
+        (["C09 (a): holds"], None),
+        (["C09 (a, on MNIST): holds"], None),
+    ],
+)  # fmt: skip
+def test_where_mnist_and_the_digits_disagree_is_said(printed, told):
+    row = paragraphs(chapter(*(f"verdict {line}" for line in printed)))["c09"]
+    if told is None:
+        assert "MNIST and the digits" not in row
+    else:
+        assert f"*MNIST and the digits.* {told}\\\n" in row
+
+
 def test_a_printed_verdict_must_be_that_of_the_results():
     rules = [measured(finding("gap", 1.0), verdict="does not hold here")]
     with pytest.raises(ledger.LedgerError, match="C09 is 'does not hold here' by its results"):

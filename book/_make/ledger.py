@@ -19,6 +19,7 @@ VERDICT = re.compile(
 )
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 TARGET = re.compile(r"^\(([\w-]+)\)=\s*$", re.MULTILINE)
+ON_MNIST = re.compile(r"(?:(.+), )?on MNIST")  # a part of a claim, and what it repeats
 UNTESTED = "not yet tested"
 MOST_EFFECTS = 6  # with more contrasts a line tells their number and range
 
@@ -56,14 +57,15 @@ def page(notebooks):
     The claims and the table of contents are read from the book's own folder. A notebook that
     `_toc.yml` does not name is left out: no reader could follow a link to it.
     """
+    return ledger(*read(notebooks), judged_rules())
+
+
+def read(notebooks):
+    """Return the claims and, as far as the book contains them, the notebooks at these paths."""
     claims = yaml.safe_load((BOOK / "claims.yml").read_text(encoding="utf-8"))
     contents = set(chapters(yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))))
-    read = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in map(Path, notebooks)
-        if path.stem in contents
-    }
-    return ledger(claims, read, judged_rules())
+    paths = [path for path in map(Path, notebooks) if path.stem in contents]
+    return claims, {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def judged_rules():
@@ -151,6 +153,8 @@ def entry(claim, printed, rules):
         lines.append(f"*{labelled('Rule', rule.part)}.* {one_line(rule.says)}")
         if judged:
             lines.append(f"*{labelled('Measured', rule.part)}.* {effects(judged)}")
+    if compared := against_mnist(printed):
+        lines.append(f"*MNIST and the digits.* {compared}")
     if "note" in claim:
         lines.append(f"*Note.* {one_line(claim['note'])}")
     return f"({claim['id'].lower()})=\n" + "\\\n".join(lines) + "\n"
@@ -171,6 +175,25 @@ def status(printed, rules):
     if printed and waiting:
         told.append(", ".join(labelled(UNTESTED, part) for part in waiting))
     return "; ".join(told) or UNTESTED
+
+
+def against_mnist(printed):
+    """Return what the verdicts on MNIST are beside those on the digits; "" without any on MNIST."""
+    agreed, told = [], []
+    for part, (on_mnist, _) in printed.items():
+        repeated = ON_MNIST.fullmatch(part)
+        if not repeated or (repeated[1] or "") not in printed:
+            continue
+        part = repeated[1] or ""
+        on_digits, _ = printed[part]
+        if on_digits == on_mnist:
+            agreed.append(part)
+        else:
+            words = labelled("They disagree", part)
+            told.append(f"{words}: **{on_digits}** on the digits, **{on_mnist}** on MNIST.")
+    if agreed:
+        told.append(labelled("They agree", "; ".join(filter(None, agreed))) + ".")
+    return " ".join(told)
 
 
 # --- effects -----------------------------------------------------------------------------------
