@@ -17,7 +17,7 @@ import pytest
 
 from bnlib import datasets, experiments
 from bnlib.experiments import data, judging, processes, records, runs, sources
-from bnlib.experiments.__main__ import KEPT, main
+from bnlib.experiments.__main__ import KEPT, _chosen, main
 from bnlib.experiments.experiment import Experiment, ExperimentError, measure_seed
 from bnlib.verdicts import Contrast, Rule
 
@@ -287,6 +287,17 @@ def test_downloaded_data_are_told_apart_without_reading_them(monkeypatch):
     moved = source._replace(files=(*source.files[:-1], other))
     monkeypatch.setitem(data.SOURCES, "mnist", moved)
     assert data.fingerprint("mnist") != before["mnist"]
+
+
+def test_a_chapters_name_runs_all_of_its_experiments_once(made_up, here, tmp_path):
+    chapter = made_up["clear"].chapter
+    own = {name for name, one in made_up.items() if one.chapter == chapter}
+    assert len(own) > 1
+    assert [one.name for one in _chosen([chapter, "clear"], made_up)] == [
+        name for name in made_up if name in own
+    ]
+    assert [one.name for one in _chosen(["clear"], made_up)] == ["clear"]
+    assert _chosen([], made_up) == []
 
 
 def test_an_experiment_without_name_runs_only_on_what_is_at_hand():

@@ -44,8 +44,9 @@ def parser():
         "run", parents=[folder, working], help="measure what is missing; goes on where it stopped"
     )
     run.add_argument(
-        "names", nargs="*", metavar="NAME", help="experiments (all that download nothing)"
-    )
+        "names", nargs="*", metavar="NAME",
+        help="experiments or chapters (all experiments that download nothing)",
+    )  # fmt: skip
     run.add_argument("--data", help="data set (each experiment's own)")
     run.add_argument("--seeds", type=int, help="how many, before doubling (each experiment's own)")
     run.add_argument("--seed-start", type=int, default=1000, help="the first seed (1000)")
@@ -114,11 +115,19 @@ def _run(wish, known, report):
     if wish.seed_start < 0:
         raise ExperimentError(f"run: --seed-start must be at least 0, got {wish.seed_start}")
     request = request._replace(data=wish.data, seeds=wish.seeds, seed_start=wish.seed_start)
-    chosen = [find(name, known) for name in dict.fromkeys(wish.names)]
     every = list(known.values())
-    chosen = chosen or [experiment for experiment in every if not experiment.downloads]
+    chosen = _chosen(wish.names, known) or [one for one in every if not one.downloads]
     well = runs.run(chosen, every, request, report)
     return 0 if well else 1
+
+
+def _chosen(names, known):
+    """The experiments of these names, each once; of a chapter's name all of its."""
+    chosen = {}
+    for name in names:
+        own = [one for one in known.values() if one.chapter == name and name not in known]
+        chosen |= {one.name: one for one in own or [find(name, known)]}
+    return list(chosen.values())
 
 
 def _confirm(wish, known, report):
