@@ -13,8 +13,9 @@ or two of them (`forward_mistakes`, `image_mistakes`, `backward_mistakes`, `para
 operations of the graph `graph_sum_mistakes`, `graph_node_mistakes`, and `evidence_mistakes`), and
 made-up batches; `forward`, `backward`, `graph_nodes`, `evidence`, and with catalogues of their own
 `weights`, `running`, `groups`, `drift`, `folding`, `merging` and `whitening`, have the batches and
-the checkers. `examination` asks and answers, `diagnosis` finds the mistake, `calling` survives the
-reader's function, and `pointers` knows where the book derives what.
+the checkers. `gradient_checks` asks a reader's check about `backward_suspects`, and `blindness`
+says why it could not see. `examination` asks and answers, `diagnosis` finds the mistake, `calling`
+survives the reader's function, and `pointers` knows where the book derives what.
 """
 
 from bnlib.exercises.answers import Answer
@@ -23,6 +24,7 @@ from bnlib.exercises.drift import check_drift
 from bnlib.exercises.evidence import check_contrast, check_interval
 from bnlib.exercises.folding import check_fold
 from bnlib.exercises.forward import check_forward
+from bnlib.exercises.gradient_checks import check_gradient_check
 from bnlib.exercises.graph_nodes import check_graph_node
 from bnlib.exercises.groups import check_group_norm
 from bnlib.exercises.merging import check_merge
@@ -43,6 +45,7 @@ __all__ = [
     "check_evaluation",
     "check_fold",
     "check_forward",
+    "check_gradient_check",
     "check_graph_node",
     "check_group_norm",
     "check_interval",

@@ -4,6 +4,7 @@ FORWARD = "chapter forward_pass"
 RUNNING = "chapter running_averages"
 GRAPH = "chapter computational_graph"
 BACKWARD = "chapter backward_pass"
+CHECKS = "workshop gradient_checks"
 EVIDENCE = "chapter how_we_measure"
 
 LINES = f"{FORWARD}, “Four lines of arithmetic”"
@@ -39,6 +40,11 @@ POINTERS = {
     "chain": f"{GRAPH}, “A formula is a graph”",
     "repeat_and_sum": f"{GRAPH}, “Sum goes back as Repeat, Repeat as Sum”",
     "second": f"{GRAPH}, “Gradients have gradients”",
+    # gradient checks
+    "compare": f"{CHECKS}, “What a gradient check compares”",
+    "kill": f"{CHECKS}, “The kill matrix”",
+    "missed": f"{CHECKS}, “Why each misses what it misses”",
+    "can_fail": f"{CHECKS}, “A check that can fail”",
     # evidence
     "paired": f"{EVIDENCE}, “Pairs”",
     "interval": INTERVAL,
