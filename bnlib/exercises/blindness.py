@@ -275,8 +275,8 @@ ANSWER = (
     Blindness(
         "many_examples",
         "can_fail",
-        "The batch is so large that faults of the mean and of the variance path, N - 1 for N before "
-        "all, hide in it: take fewer examples.",
+        "The batch is so large that faults of the mean and of the variance path, N - 1 for N "
+        "before all, hide in it: take fewer examples.",
         lambda a: (
             a.gross()
             and "n - 1" in a.passed
