@@ -1,10 +1,10 @@
 """A network's numbers in a file: saved whole or not at all, checked before they are used.
 
 The file is an `.npz` archive that `np.load` opens too: one array for each name of the network's
-`state_dict`, uncompressed, and one entry that says which format this is and what the digest of the
-arrays must be. There is no pickle in it, so loading a stranger's file runs no code of theirs. What
-the layers are, and their settings (eps, momentum, strides), is not in the file: the code makes the
-network, the file fills it. A network made with another eps is filled without complaint, and answers
+`state_dict`, uncompressed, and one entry that says which format this is, which layers the network
+has, with their settings (eps, momentum, strides), and what the digest of all that must be. There is
+no pickle in it, so loading a stranger's file runs no code of theirs: the code makes the network,
+the file fills it. Settings are compared, not set, since the same arrays with another eps answer
 differently.
 """
 
@@ -20,14 +20,16 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-FORMAT = 1
-ABOUT = "__bnlib__"  # the entry with format and digest, as the bytes of a JSON text
+FORMAT = 2  # 1 had no settings
+ABOUT = "__bnlib__"  # the entry with format, settings and digest, as the bytes of a JSON text
 # What zipfile raises when it meets nonsense; OSError when it is sent to a place before the start.
 DAMAGED = (
     zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, struct.error,
     UnicodeDecodeError,
 )  # fmt: skip
-MAX_HEADER = 4096  # bytes that precede the numbers in an entry, and the size of ABOUT
+MAX_HEADER = 4096  # bytes that precede the numbers in an entry
+SETTING = (bool, int, float, str, list, type(None))
+MAX_ABOUT = 2**20  # bytes: the settings of some ten thousand layers
 
 
 def save(network, path):
@@ -56,13 +58,15 @@ def save(network, path):
     array([0.2 , 0.35])
     """
     state = {name: np.asarray(value, order="C") for name, value in network.state_dict().items()}
-    about = json.dumps({"format": FORMAT, "digest": digest(state)}).encode()
+    told = settings(network)
+    about = {"format": FORMAT, "settings": told, "digest": digest(state, told)}
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     path = Path(path).resolve()  # where a link leads, not the link
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
             with zipfile.ZipFile(file, "w") as archive:
-                for name, value in {ABOUT: np.frombuffer(about, np.uint8), **state}.items():
+                for name, value in {ABOUT: text, **state}.items():
                     with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
                         npy.write_array(entry, value, version=(1, 0), allow_pickle=False)
             file.flush()
@@ -88,8 +92,9 @@ def load(network, path):
     ------
     ValueError
         For a file that is truncated, damaged, carelessly changed (see `digest`), not one of
-        `save`'s, written by a newer bnlib, or made for arrays of other names or shapes. Nothing in
-        it is executed, and no more memory is taken than the network's own state needs in float64.
+        `save`'s, of another format, or of a network with arrays of other names or shapes, other
+        layers or other settings. Nothing in it is executed, and no more memory is taken than the
+        network's own state needs in float64.
     FileNotFoundError
 
     Examples
@@ -107,7 +112,8 @@ def load(network, path):
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                claimed, state = _about(name, archive), _state(name, archive, expected)
+                told, claimed = _about(name, archive)
+                state = _state(name, archive, expected)
         except _Refused as refused:
             raise ValueError(str(refused)) from None
         except DAMAGED as error:
@@ -115,16 +121,56 @@ def load(network, path):
                 f"load: {name} must be a whole file that bnlib.checkpoints.save wrote, got a "
                 "truncated, damaged or foreign one"
             ) from error
-    if digest(state) != claimed:
+    if digest(state, told) != claimed:
         raise ValueError(
             f"load: {name} must hold the numbers that were saved, got a digest that does not "
             "match: the file was changed"
         )
+    own = settings(network)
+    for each in {**own, **told}:
+        if told.get(each) != own.get(each):
+            raise ValueError(
+                f"load: {name} must come from a network set as this one, with {each} "
+                f"{own.get(each)!r}, got {told.get(each)!r}"
+            )
     network.load_state_dict(state)
 
 
-def digest(state):
-    """SHA-256 over the names, dtypes, shapes and bytes of a state.
+def settings(network):
+    """What a network's layers are and how they are set: all that is not in its arrays.
+
+    Parameters
+    ----------
+    network : bnlib.layers.Layer
+
+    Returns
+    -------
+    dict of str to number, str, bool, None or list
+        "layer" and the public attributes of each layer, under the names of a `state_dict`. A
+        subclass counts as the layer of `bnlib.layers` that it extends: frozen or synchronized batch
+        norm evaluates as batch norm does. A generator of random numbers is no setting.
+
+    Examples
+    --------
+    >>> from bnlib.layers import BatchNorm, Flatten, Sequential
+    >>> settings(Sequential(Flatten(), BatchNorm(2)))["1.momentum"]
+    0.1
+    """
+    kinds = [kind for kind in type(network).__mro__ if kind.__module__.startswith("bnlib.layers.")]
+    kind = type(network) if kinds[0].__name__ == "Layer" else kinds[0]
+    found = {"layer": kind.__name__}
+    for name, value in vars(network).items():
+        value = value.item() if isinstance(value, np.generic) else value
+        value = list(value) if isinstance(value, tuple) else value
+        if name[0] != "_" and name != "layers" and isinstance(value, SETTING):
+            found[name] = value
+    for position, layer in enumerate(getattr(network, "layers", ())):
+        found |= {f"{position}.{name}": value for name, value in settings(layer).items()}
+    return found
+
+
+def digest(state, told):
+    """SHA-256 over settings and the names, dtypes, shapes and bytes of a state.
 
     It finds damage and careless edits. Who forges a file on purpose can compute it too: to know
     whom a file comes from takes a signature.
@@ -132,6 +178,8 @@ def digest(state):
     Parameters
     ----------
     state : dict of str to ndarray
+    told : dict
+        As `settings` returns it.
 
     Returns
     -------
@@ -140,10 +188,10 @@ def digest(state):
 
     Examples
     --------
-    >>> digest({"a": np.zeros(2)})[:8], digest({"a": np.zeros((2, 1))})[:8]
-    ('a8899f03', '6fc4b90d')
+    >>> digest({"a": np.zeros(2)}, {})[:8], digest({"a": np.zeros((2, 1))}, {})[:8]
+    ('99b97c8b', '3ae83fcc')
     """
-    found = hashlib.sha256()
+    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name, value in sorted(state.items()):
         found.update(json.dumps([name, value.dtype.str, value.shape]).encode())
         found.update(value.tobytes())
@@ -155,7 +203,7 @@ class _Refused(Exception):
 
 
 def _about(name, archive):
-    """The digest that the file names, once its format is known to be ours."""
+    """Settings and digest that the file names, once its format is known to be ours."""
     foreign = f"load: {name} must be a file that bnlib.checkpoints.save wrote, got"
     if f"{ABOUT}.npy" not in archive.namelist():
         raise _Refused(f"{foreign} an archive without an entry {ABOUT}")
@@ -163,14 +211,15 @@ def _about(name, archive):
     try:
         about = json.loads(text)
         version, claimed = about["format"], about["digest"]
+        told = dict(about["settings"]) if version == FORMAT else {}
     except (ValueError, TypeError, KeyError, RecursionError):
         raise _Refused(f"{foreign} an entry {ABOUT} that cannot be read") from None
     if version != FORMAT:
         raise _Refused(
             f"load: {name} must have format {FORMAT}, which this bnlib reads, got {version!r}: it "
-            "was written by another version"
+            "was written by another version, and numpy.load can still read its arrays"
         )
-    return claimed
+    return told, claimed
 
 
 def _state(name, archive, expected):
@@ -206,7 +255,8 @@ def _array(name, archive, key, shape):
             )
         count = int(np.prod(found, dtype=object))
         bounded = entry.file_size <= count * dtype.itemsize + MAX_HEADER
-        numbers = file.read() if bounded and count <= max(np.prod(shape or MAX_HEADER), 0) else b""
+        most = MAX_ABOUT if shape is None else max(np.prod(shape), 0)
+        numbers = file.read() if bounded and count <= most else b""
     if len(numbers) != count * dtype.itemsize:
         raise _Refused(f"load: {name} must hold all numbers of {key}, got too many or too few")
     return np.frombuffer(numbers, dtype).reshape(found)

@@ -13,8 +13,24 @@ import numpy as np
 import pytest
 
 from bnlib import checkpoints
-from bnlib.checkpoints import ABOUT, digest, load, save
-from bnlib.layers import BatchNorm, Conv2d, Flatten, Linear, Sequential, convnet, mlp
+from bnlib.checkpoints import ABOUT, digest, load, save, settings
+from bnlib.inference import frozen_statistics
+from bnlib.layers import (
+    BatchNorm,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+    Tanh,
+    convnet,
+    mlp,
+)
 
 
 def network(seed=0):
@@ -68,6 +84,10 @@ def entry(array, **options):
 
 def about(**values):
     return entry(np.frombuffer(json.dumps(values).encode(), np.uint8))
+
+
+def about_of(state, told):
+    return about(format=2, settings=told, digest=digest(state, told))
 
 
 # --- there and back ------------------------------------------------------------------------------
@@ -124,6 +144,74 @@ def test_saving_and_loading_leave_the_network_s_own_arrays_alone(path):
     mine.forward(np.random.default_rng(0).normal(size=(4, 1, 3, 3)), training=True)
     assert all((array == copy).all() for array, copy in zip(arrays, copies, strict=True))
     assert all(value.flags.writeable for value in mine.state_dict().values())
+
+
+# --- what is not in the arrays -------------------------------------------------------------------
+
+rng = np.random.default_rng(0)
+SETTINGS = {
+    "0.eps": [BatchNorm(2, eps=eps) for eps in (1e-3, 1e-5)],
+    "0.momentum": [BatchNorm(2, momentum=momentum) for momentum in (0.1, None)],
+    "0.layer": [ReLU(), Tanh()],
+    "1.layer": [Sequential(ReLU()), Residual(ReLU())],
+    "0.num_groups": [GroupNorm(groups, 4) for groups in (1, 2)],
+    "0.padding": [Conv2d(1, 1, 3, rng=rng, padding=padding) for padding in (0, 1)],
+    "0.size": [MaxPool2d(size) for size in (2, 3)],
+    "0.rate": [Dropout(rate, rng) for rate in (0.1, 0.5)],
+    "0.shape": [LayerNorm(shape, affine=False) for shape in (4, (2, 2))],
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_network_set_otherwise_is_refused(tmp_path, name, turned):
+    layers = SETTINGS[name][::-1] if turned else SETTINGS[name]
+    there, here = (
+        Sequential(layer) if name[0] == "0" else Sequential(Flatten(), layer) for layer in layers
+    )
+    save(there, tmp_path / "a.npz")
+    load(there, tmp_path / "a.npz")
+    before = here.state_dict()
+    with pytest.raises(ValueError, match=rf"^load: a\.npz must come .* with {name} ") as caught:
+        load(here, tmp_path / "a.npz")
+    key = name.partition(".")[2]
+    for layer in layers:
+        own = type(layer).__name__ if key == "layer" else getattr(layer, key)
+        assert repr(list(own) if isinstance(own, tuple) else own) in str(caught.value)
+    assert all((value == before[at]).all() for at, value in here.state_dict().items())
+
+
+def test_a_layer_too_many_is_refused(tmp_path):
+    save(Sequential(ReLU(), Flatten()), tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=r"with 1\.layer None, got 'Flatten'"):
+        load(Sequential(ReLU()), tmp_path / "a.npz")
+
+
+def test_statistics_may_be_frozen_meanwhile_and_numbers_be_numpy_s(tmp_path, path):
+    with frozen_statistics(mine := network(seed=1)):
+        load(mine, path)
+    assert same(mine, network())
+    save(BatchNorm(2, eps=np.float64(1e-3)), tmp_path / "a.npz")
+    load(BatchNorm(np.int64(2), eps=1e-3), tmp_path / "a.npz")
+
+
+def test_settings_that_were_changed_are_refused(path):
+    told = {**settings(network()), "1.eps": 1e-3}
+
+    def change(entries):
+        claimed = digest(network().state_dict(), settings(network()))
+        entries[f"{ABOUT}.npy"] = about(format=2, settings=told, digest=claimed)
+
+    rewrite(path, change)
+    refused(path, "digest")
+    rewrite(path, lambda e: e.update({f"{ABOUT}.npy": about_of(network().state_dict(), told)}))
+    refused(path, "1.eps 1e-05, got 0.001")
+
+
+def test_a_deep_network_s_settings_fit(tmp_path):
+    deep = Sequential(*(BatchNorm(1) for _ in range(300)))
+    save(deep, tmp_path / "a.npz")
+    load(deep, tmp_path / "a.npz")
 
 
 # --- stopped in the middle -----------------------------------------------------------------------
@@ -204,7 +292,7 @@ def test_a_truncated_file_is_refused(path):
 def test_a_byte_that_changed_is_refused_or_does_not_matter(path):
     data, mine = path.read_bytes(), network()
     harmless = 0
-    for place in range(0, len(data), 3):
+    for place in range(0, len(data), 11):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0x15]) + data[place + 1 :])
         two, refusal = network(seed=1), ""
         try:
@@ -216,7 +304,7 @@ def test_a_byte_that_changed_is_refused_or_does_not_matter(path):
         else:  # dates and flags that nobody reads
             assert same(two, mine)
             harmless += 1
-    assert harmless < len(data) / 3 / 4
+    assert harmless < len(data) / 11 / 4
 
 
 @pytest.mark.parametrize(
@@ -288,7 +376,7 @@ def test_a_value_that_no_training_leaves_is_refused_by_the_layer(path):
 
     def change(entries):
         entries["1.running_var.npy"] = entry(state["1.running_var"])
-        entries[f"{ABOUT}.npy"] = about(format=1, digest=digest(state))
+        entries[f"{ABOUT}.npy"] = about_of(state, settings(mine))
 
     rewrite(path, change)
     with pytest.raises(ValueError, match="running_var must not be negative"):
@@ -296,17 +384,19 @@ def test_a_value_that_no_training_leaves_is_refused_by_the_layer(path):
     assert same(mine, network(seed=1))
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None, [1]])
+@pytest.mark.parametrize("version", [1, 3, "2", None, [2]])
 def test_another_format_is_refused(path, version):
     def change(entries):
-        entries[f"{ABOUT}.npy"] = about(format=version, digest=digest(network().state_dict()))
+        entries[f"{ABOUT}.npy"] = about(format=version, digest="0" * 64)
 
     rewrite(path, change)
-    refused(path, "format 1", repr(version))
+    refused(path, "format 2", repr(version), "numpy.load")
 
 
 @pytest.mark.parametrize(
-    "text", [b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 4000, b"1" * 4000]
+    "text",
+    [b"{", b"[]", b"{}", b'{"format": 2}', b"\xff", b"[" * 4000, b"1" * 4000]
+    + [b'{"format": 2, "digest": "", "settings": %s}' % told for told in (b"3", b"[1]", b"null")],
 )
 def test_an_entry_about_nothing_is_refused(path, text):
     data = entry(np.frombuffer(text, np.uint8))
@@ -334,7 +424,7 @@ def test_a_header_that_promises_too_much_is_refused(path, shape):
 
 
 def test_the_size_of_the_file_s_own_entry_is_bounded(path):
-    rewrite(path, lambda e: e.update({f"{ABOUT}.npy": entry(np.zeros(10**6, np.uint8))}))
+    rewrite(path, lambda e: e.update({f"{ABOUT}.npy": entry(np.zeros(2 * 10**6, np.uint8))}))
     refused(path, ABOUT)
 
 
