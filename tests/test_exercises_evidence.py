@@ -196,7 +196,8 @@ def interval_median_in_the_middle_only(a, b):
 
 @planted(check_interval, "quantile_rounded")
 def interval_from_a_table(a, b):
-    quantile = {4: 3.182, 5: 2.776, 7: 2.447, 10: 2.262}[len(a)]
+    table = {4: 3.182, 5: 2.776, 7: 2.447, 10: 2.262, 11: 2.228, 12: 2.201, 13: 2.179}
+    quantile = table[len(a)]
     return around(np.mean(a - b), quantile * stats.sem(a - b))
 
 

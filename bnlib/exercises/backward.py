@@ -8,6 +8,7 @@ from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit
 from bnlib.exercises.derivations import BACKWARD
 from bnlib.exercises.examination import Exercise, examine, keeps_dtype
 from bnlib.exercises.forward import arguments, made_up_batches
+from bnlib.exercises.seeds import extra_examples
 from bnlib.normalization import batch_norm
 
 MISTAKES = (*backward_mistakes.MISTAKES, *parameter_mistakes.MISTAKES)
@@ -44,12 +45,14 @@ def check_backward(f, *, images=False, seed=0):
     problem = misfit(f, ["dy", "cache"])
     if problem:
         return answer(False, [problem])
-    return examine(exercise(images), f, made_up(np.random.default_rng(seed), images))
+    return examine(
+        exercise(images), f, made_up(np.random.default_rng(seed), images, extra_examples(seed))
+    )
 
 
-def made_up(rng, images):
+def made_up(rng, images, extra=0):
     """The batches of the forward exercise, each with a cache and a dy."""
-    forward = [arguments(batch) for batch in made_up_batches(rng, images)]
+    forward = [arguments(batch) for batch in made_up_batches(rng, images, extra)]
     return [_given(rng.normal(size=v["x"].shape).round(2), **v) for v in forward]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import by_shape, examine_number
+from bnlib.exercises.seeds import enlarged, extra_examples
 
 SIZES = (5, 8, 7)
 
@@ -88,7 +89,7 @@ DRIFT_MISTAKES = (
 )
 
 
-def check_drift(f):
+def check_drift(f, *, seed=0):
     """Check a reader's measure of how far the distribution of one unit has moved.
 
     Parameters
@@ -98,6 +99,8 @@ def check_drift(f):
         one unit at two moments, over their standard deviation before, as
         `bnlib.covariate_shift.distribution_drift`. Both are arrays of shape (N,), the same examples
         in the same order.
+    seed : int
+        Chooses the made-up values.
 
     Returns
     -------
@@ -109,17 +112,18 @@ def check_drift(f):
     >>> check_drift(lambda a, b: np.sqrt(np.mean((b - a) ** 2)) / a.std()).mistakes
     ('not_sorted',)
     """
+    pairs = made_up_pairs(np.random.default_rng(seed), extra_examples(seed))
     return examine_number(
-        "drift", DRIFT, DRIFT_MISTAKES, f, made_up_pairs(np.random.default_rng(0)),
+        "drift", DRIFT, DRIFT_MISTAKES, f, pairs,
         nouns=("pair of arrays", "pairs of arrays"), called=by_shape,
     )  # fmt: skip
 
 
-def made_up_pairs(rng):
-    """Values of one unit at two moments, with one decimal; the examples change places."""
+def made_up_pairs(rng, extra=0):
+    """Values of one unit at two moments, with one decimal; they come closer and change places."""
     pairs = []
-    for size in SIZES:
+    for size in enlarged(SIZES, extra):
         before = rng.normal(1, 2, size)
-        after = 0.7 * rng.permutation(before) + 0.8 * rng.normal(size=size) + 1.5
+        after = 0.3 * rng.permutation(before) + 0.5 * rng.normal(size=size) + 1.2
         pairs.append({"before": before.round(1), "after": after.round(1)})
     return pairs

@@ -16,6 +16,7 @@ from bnlib.exercises.evidence_mistakes import (
 )
 from bnlib.exercises.examination import Exercise, examine, objection, unwritten
 from bnlib.exercises.pointers import POINTERS
+from bnlib.exercises.seeds import enlarged, extra_examples
 from bnlib.verdicts import Contrast, Rule, verdict
 
 SEEDS = (5, 4, 7, 10)  # few: 1.96 and t part
@@ -75,7 +76,8 @@ def check_interval(f, *, seed=0):
     if problem:
         return answer(False, [problem])
     rng = np.random.default_rng(seed)
-    return examine(interval_exercise(), f, [made_up_pair(rng, seeds) for seeds in SEEDS])
+    pairs = [made_up_pair(rng, seeds) for seeds in enlarged(SEEDS, extra_examples(seed))]
+    return examine(interval_exercise(), f, pairs)
 
 
 def made_up_pair(rng, seeds):
@@ -118,7 +120,7 @@ def interval_exercise():
     )
 
 
-def check_contrast(contrast):
+def check_contrast(contrast, *, seed=0):
     """Check whether a reader's contrast would convince a fair sceptic that batch norm is faster.
 
     It is asked about made-up experiments, so that it does not matter how it is written.
@@ -129,6 +131,8 @@ def check_contrast(contrast):
         About the measure "loss area" (a small area under the loss is fast) of the arms "plain",
         "standardized" (plain, with standardized inputs) and "batch norm". It should say yes where
         batch norm is faster than the stronger of its rivals by at least a quarter, as a ratio.
+    seed : int
+        Chooses the made-up experiments.
 
     Returns
     -------
@@ -148,7 +152,7 @@ def check_contrast(contrast):
     if contrast.measure != MEASURE:
         sentence = f"The measure is {contrast.measure!r}; how fast a network learns is {MEASURE!r}."
         return objection("other_measure", sentence, "contrast")
-    experiments = made_up_experiments(np.random.default_rng(0))
+    experiments = made_up_experiments(np.random.default_rng(seed))
     try:
         got = [experiment["asked"](contrast) for experiment in experiments]
     except ValueError as error:  # an arm that nobody has, or a count of what is no count

@@ -85,6 +85,11 @@ class Comparison(NamedTuple):
         """Whether it is right everywhere."""
         return all(same(*both, tolerance) for both in zip(self.got, self.expected, strict=True))
 
+    def tells(self):
+        """Whether the reader's numbers tell what was done: not if all are 0, none is finite."""
+        finite = any(got is not None and np.isfinite(got).any() for got in self.got)
+        return finite and self.is_something()
+
     def is_something(self):
         """Whether the reader's numbers are more than zeros and rounding errors."""
         return any(
@@ -289,9 +294,9 @@ def diagnose(exercise, f, batches, found, compared):
 def causes(exercise, batches, compared, wrong):
     """For each wrong output the mistakes behind it; first such as explain everything at once.
 
-    Zeros alone tell nothing: many mistakes give 0 somewhere, and so does a stub.
+    Zeros alone tell nothing, nor does NaN: many mistakes give 0 somewhere, and so does a stub.
     """
-    if not any(both.is_something() for both in wrong.values()):
+    if not any(both.tells() for both in wrong.values()):
         return dict.fromkeys(wrong, ())
     got = {name: both.got for name, both in compared.items()}
     together = explain(exercise.steps, exercise.mistakes, batches, got)
@@ -299,7 +304,7 @@ def causes(exercise, batches, compared, wrong):
         return dict.fromkeys(wrong, together)
     return {
         name: explain(exercise.steps, exercise.mistakes, batches, {name: both.got}) or ()
-        if both.is_something()
+        if both.tells()
         else ()
         for name, both in wrong.items()
     }

@@ -6,6 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
+from bnlib.exercises.seeds import enlarged, extra_examples
 
 # Shapes (out, in) of the weights, one of them square; eps is large enough to be seen.
 LAYERS = [((2, 3), 0.5), ((3, 3), 0.2), ((4, 2), 0.1)]
@@ -153,12 +154,12 @@ def check_fold(f, *, seed=0):
         _arguments,
         nouns=("layer", "layers"),
     )
-    return examine(exercise, f, made_up_layers(np.random.default_rng(seed)))
+    return examine(exercise, f, made_up_layers(np.random.default_rng(seed), extra_examples(seed)))
 
 
-def made_up_layers(rng):
+def made_up_layers(rng, extra=0):
     """Layers of two decimals with all their statistics."""
-    return [_made_up(rng, *layer) for layer in LAYERS]
+    return [_made_up(rng, *layer) for layer in enlarged(LAYERS, extra)]
 
 
 def _made_up(rng, shape, eps):

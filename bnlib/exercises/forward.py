@@ -9,6 +9,7 @@ from bnlib.exercises.diagnosis import follow, same
 from bnlib.exercises.examination import Exercise, examine, failed, find, keeps_dtype, objection
 from bnlib.exercises.forward_mistakes import MISTAKES, ONE_PASS
 from bnlib.exercises.image_mistakes import IMAGE_MISTAKES
+from bnlib.exercises.seeds import enlarged, extra_examples
 
 # The first batch can be shown in full; a square one finds sums over the wrong axis that numpy
 # refuses elsewhere. eps is large enough to be seen, and small beside some variances.
@@ -48,12 +49,16 @@ def check_forward(f, *, images=False, seed=0):
     problem = misfit(f, ["x", "gamma", "beta", "eps"])
     if problem and not takes(f, ["x", "gamma", "beta"], ["eps"]):
         return answer(False, [problem])
-    return examine(exercise(images), f, made_up_batches(np.random.default_rng(seed), images))
+    return examine(
+        exercise(images),
+        f,
+        made_up_batches(np.random.default_rng(seed), images, extra_examples(seed)),
+    )
 
 
-def made_up_batches(rng, images):
+def made_up_batches(rng, images, extra=0):
     """Batches of two decimals, which can be shown as they are; channels differ in all respects."""
-    return [_made_up(rng, shape, eps) for shape, eps in (IMAGES if images else ROWS)]
+    return [_made_up(rng, *batch) for batch in enlarged(IMAGES if images else ROWS, extra)]
 
 
 def _made_up(rng, shape, eps):

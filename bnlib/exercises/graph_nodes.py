@@ -9,6 +9,7 @@ from bnlib.exercises.diagnosis import follow, same
 from bnlib.exercises.examination import Exercise, examine, failed, objection
 from bnlib.exercises.graph_node_mistakes import INVERSE_ROOT, MATMUL, MUL, SQRT
 from bnlib.exercises.graph_sum_mistakes import MEAN, REPEAT, SUM, VARIANCE
+from bnlib.exercises.seeds import extra_examples
 from bnlib.gradcheck import COMPLEX_STEP
 from bnlib.graph import Node
 
@@ -65,9 +66,15 @@ def check_graph_node(f, node="mean", *, twice=False, seed=0):
     if problem:
         return answer(False, [problem])
     rng = np.random.default_rng(seed)
-    batches = [made_up(operation, sizes, rng) for sizes in SIZES]
+    batches = [made_up(operation, sizes, rng) for sizes in _sizes(seed)]
     value = examine(value_exercise(operation), f, batches)
     return examine(gradient_exercise(operation, twice), f, batches) if value.right else value
+
+
+def _sizes(seed):
+    """The sizes; with another seed than 0 the second batch has more rows."""
+    first, second, square = SIZES
+    return [first, second | {"N": second["N"] + extra_examples(seed)}, square]
 
 
 def made_up(operation, sizes, rng):

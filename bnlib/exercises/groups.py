@@ -6,6 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit, takes
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine, keeps_dtype
+from bnlib.exercises.seeds import enlarged, extra_examples
 
 # Shape, groups and eps. The first batch can be shown in full; in the second and the last a map is
 # as wide as there are channels, so that numpy does not refuse gamma along the wrong axis.
@@ -228,12 +229,12 @@ def check_group_norm(f, *, seed=0):
     exercise = Exercise(
         STEPS, ("y",), MISTAKES, arguments, _run, _unpack, arguments, (keeps_dtype,)
     )
-    return examine(exercise, f, made_up_batches(np.random.default_rng(seed)))
+    return examine(exercise, f, made_up_batches(np.random.default_rng(seed), extra_examples(seed)))
 
 
-def made_up_batches(rng):
+def made_up_batches(rng, extra=0):
     """Maps of two decimals; examples, channels and places differ in all respects."""
-    return [_made_up(rng, *batch) for batch in BATCHES]
+    return [_made_up(rng, *batch) for batch in enlarged(BATCHES, extra)]
 
 
 def _made_up(rng, shape, num_groups, eps):

@@ -6,6 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, a, as_number, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, by_value, examine
+from bnlib.exercises.seeds import other_numbers
 
 GIVEN = ("n_a", "mean_a", "var_a", "n_b", "mean_b", "var_b")
 # Sizes are far from equal, once the other way round; the last are not whole deviations apart.
@@ -158,7 +159,7 @@ MERGE_MISTAKES = (
 )
 
 
-def check_merge(f):
+def check_merge(f, *, seed=0):
     """Check a reader's mean and variance of two shards together.
 
     Parameters
@@ -166,6 +167,8 @@ def check_merge(f):
     f : callable
         ``f(n_a, mean_a, var_a, n_b, mean_b, var_b)`` to mean, var: those of all n_a + n_b values,
         as `bnlib.workers.merge`. All numbers; variances are biased ones.
+    seed : int
+        Chooses the numbers.
 
     Returns
     -------
@@ -183,7 +186,7 @@ def check_merge(f):
     problem = misfit(f, list(GIVEN))
     if problem:
         return answer(False, [problem])
-    cases = [dict(zip(GIVEN, case, strict=True)) for case in CASES]
+    cases = [dict(zip(GIVEN, case, strict=True)) for case in other_numbers(CASES, seed)]
     exercise = Exercise(
         MERGE,
         OUTPUTS,

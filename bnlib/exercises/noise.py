@@ -4,6 +4,7 @@ import numpy as np
 
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import examine_number
+from bnlib.exercises.seeds import other_numbers
 
 # x_hat, skewness, kurtosis and batch size; the kurtosis exceeds 1 + skewness², as it always does.
 GIVEN = ("x_hat", "skewness", "kurtosis", "m")
@@ -98,7 +99,7 @@ NOISE_MISTAKES = (
 )
 
 
-def check_noise(f):
+def check_noise(f, *, seed=0):
     """Check a reader's law of the noise of batch norm.
 
     Parameters
@@ -108,6 +109,8 @@ def check_noise(f):
         what batch norm makes of an example that all examples together normalize to `x_hat`, to
         first order, as `bnlib.batch_noise.noise_law`. All numbers; the kurtosis of a normal
         distribution is 3.
+    seed : int
+        Chooses the numbers.
 
     Returns
     -------
@@ -119,5 +122,5 @@ def check_noise(f):
     >>> check_noise(lambda x_hat, skewness, kurtosis, m: m**-0.5).mistakes
     ('scale_forgotten', 'skewness_forgotten')
     """
-    cases = [dict(zip(GIVEN, case, strict=True)) for case in CASES]
+    cases = [dict(zip(GIVEN, case, strict=True)) for case in other_numbers(CASES, seed)]
     return examine_number("std", NOISE, NOISE_MISTAKES, f, cases, nouns=("case", "cases"))

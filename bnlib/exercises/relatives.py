@@ -6,6 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
+from bnlib.exercises.seeds import enlarged, extra_examples
 from bnlib.relatives import layer_norm
 
 # The first batch can be shown in full; more features than examples, and fewer.
@@ -192,16 +193,16 @@ def check_layer_norm_backward(f, *, seed=0):
     problem = misfit(f, ["dy", "cache"])
     if problem:
         return answer(False, [problem])
-    batches = made_up_batches(np.random.default_rng(seed))
+    batches = made_up_batches(np.random.default_rng(seed), extra_examples(seed))
     exercise = Exercise(
         STEPS, OUTPUTS, MISTAKES, _arguments, _run, _unpack, _shown, optional=OUTPUTS[1:]
     )
     return examine(exercise, f, batches)
 
 
-def made_up_batches(rng):
+def made_up_batches(rng, extra=0):
     """Caches and upstream gradients of a few shapes, made from numbers of two decimals."""
-    return [_made_up(rng, shape) for shape in SHAPES]
+    return [_made_up(rng, shape) for shape in enlarged(SHAPES, extra)]
 
 
 def _made_up(rng, shape):

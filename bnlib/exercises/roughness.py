@@ -6,6 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import as_number, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
+from bnlib.exercises.seeds import enlarged, extra_examples
 
 GIVEN = ("gradient", "arrivals", "rates")
 # Numbers of parameters, and of arrivals. The first case can be shown in full.
@@ -147,19 +148,19 @@ def check_roughness(f, *, seed=0):
         STEPS, ("roughness",), MISTAKES, _arguments, _run, _unpack, _arguments,
         nouns=("case", "cases"),
     )  # fmt: skip
-    return examine(exercise, f, made_up_cases(np.random.default_rng(seed)))
+    return examine(exercise, f, made_up_cases(np.random.default_rng(seed), extra_examples(seed)))
 
 
-def made_up_cases(rng):
+def made_up_cases(rng, extra=0):
     """Gradients that change most per distance at a step in the middle, all but at the first."""
-    return [_made_up(rng, *shape) for shape in SHAPES]
+    return [_made_up(rng, *shape) for shape in enlarged(SHAPES, extra)]
 
 
 def _made_up(rng, size, count):
     gradient = rng.normal(size=size) + np.sign(rng.normal(size=size))
     rates = 0.1 * 2.0 ** np.arange(count)
     per_distance = rng.uniform(1, 2, count)
-    per_distance[count // 2] = 4
+    per_distance[1], per_distance[count // 2] = 0.5, 4  # neither at an end
     turns = rng.normal(size=(count, size))
     turns /= np.sqrt((turns**2).sum(axis=1, keepdims=True))
     reach = per_distance * rates * np.sqrt((gradient**2).sum())

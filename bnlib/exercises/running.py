@@ -6,6 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, a, as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
+from bnlib.exercises.seeds import enlarged, extra_examples
 
 # --- the update in training -----------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ UPDATE_MISTAKES = (
 )
 
 
-def check_running_average(f):
+def check_running_average(f, *, seed=0):
     """Check a reader's update of the running averages.
 
     Parameters
@@ -170,6 +171,8 @@ def check_running_average(f):
         as `bnlib.layers.BatchNorm` keeps them. x is a batch of shape (N, C), the averages are of
         shape (C,), momentum is the weight of the new batch, or None: then all batches weigh alike,
         and `seen` is how many came before.
+    seed : int
+        Chooses the made-up batches.
 
     Returns
     -------
@@ -192,10 +195,10 @@ def check_running_average(f):
         UPDATE, ("new_mean", "new_var"), UPDATE_MISTAKES, _itself, _call, _two, _arrays,
         called=_by_batch,
     )  # fmt: skip
-    return examine(exercise, f, made_up_batches(np.random.default_rng(0)))
+    return examine(exercise, f, made_up_batches(np.random.default_rng(seed), extra_examples(seed)))
 
 
-def made_up_batches(rng):
+def made_up_batches(rng, extra=0):
     """Batches of one decimal, with averages that are not theirs."""
     return [
         {
@@ -205,7 +208,7 @@ def made_up_batches(rng):
             "momentum": momentum,
             "seen": seen,
         }
-        for rows, channels, momentum, seen in BATCHES
+        for rows, channels, momentum, seen in enlarged(BATCHES, extra)
     ]
 
 
@@ -311,7 +314,7 @@ EVALUATION_MISTAKES = (
 )
 
 
-def check_evaluation(f):
+def check_evaluation(f, *, seed=0):
     """Check a reader's batch norm in evaluation mode.
 
     Parameters
@@ -319,6 +322,8 @@ def check_evaluation(f):
     f : callable
         ``f(x, mean, var, gamma, beta, eps)`` to y, as `bnlib.batch_norm_inference`. x has shape
         (N, C), also for N = 1; eps is a number and all others are of shape (C,).
+    seed : int
+        Chooses the made-up inputs.
 
     Returns
     -------
@@ -336,10 +341,11 @@ def check_evaluation(f):
     if problem:
         return answer(False, [problem])
     exercise = Exercise(EVALUATION, ("y",), EVALUATION_MISTAKES, _itself, _call, _one, _itself)
-    return examine(exercise, f, made_up_inputs(np.random.default_rng(0)))
+    inputs = made_up_inputs(np.random.default_rng(seed), extra_examples(seed))
+    return examine(exercise, f, inputs)
 
 
-def made_up_inputs(rng):
+def made_up_inputs(rng, extra=0):
     """Inputs of one decimal, with stored statistics that are not theirs."""
     return [
         {
@@ -350,7 +356,7 @@ def made_up_inputs(rng):
             "beta": rng.uniform(0.5, 2, channels).round(1),
             "eps": eps,
         }
-        for rows, channels, eps in SHAPES
+        for rows, channels, eps in enlarged(SHAPES, extra)
     ]
 
 

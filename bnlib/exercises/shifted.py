@@ -6,6 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
+from bnlib.exercises.seeds import enlarged, extra_examples
 
 # --- mixed statistics -----------------------------------------------------------------------------
 
@@ -183,11 +184,11 @@ def check_mixed_statistics(f, *, seed=0):
     ('own_statistics_only',)
     """
     given = ("x", "mean", "var", "prior", "eps")
-    cases = mixed_cases(np.random.default_rng(seed))
+    cases = mixed_cases(np.random.default_rng(seed), extra_examples(seed))
     return _examine("x_hat", MIXED, MIXED_MISTAKES, f, given, cases)
 
 
-def mixed_cases(rng):
+def mixed_cases(rng, extra=0):
     """Batches that are shifted against what is stored, with priors near their size."""
     return [
         {
@@ -197,7 +198,7 @@ def mixed_cases(rng):
             "prior": float(shape[0] + number + 2),
             "eps": 0.1,
         }
-        for number, shape in enumerate(MIXED_SHAPES)
+        for number, shape in enumerate(enlarged(MIXED_SHAPES, extra))
     ]
 
 
@@ -313,16 +314,16 @@ def check_energy(f, *, seed=0):
     ('sign',)
     """
     given = ("logits", "temperature")
-    cases = energy_cases(np.random.default_rng(seed))
+    cases = energy_cases(np.random.default_rng(seed), extra_examples(seed))
     return _examine("energy", ENERGY, ENERGY_MISTAKES, f, given, cases)
 
 
-def energy_cases(rng):
+def energy_cases(rng, extra=0):
     """Logits of a few examples, at temperatures from 1/2 to 3."""
     temperatures = (2.0, 0.5, 3.0, 1.5)
     return [
         {"logits": rng.normal(0.5, 2, shape).round(2), "temperature": temperature}
-        for shape, temperature in zip(ENERGY_SHAPES, temperatures, strict=True)
+        for shape, temperature in zip(enlarged(ENERGY_SHAPES, extra), temperatures, strict=True)
     ]
 
 

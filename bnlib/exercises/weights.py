@@ -5,6 +5,7 @@ import numpy as np
 from bnlib.exercises.calling import ask
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import examine_number
+from bnlib.exercises.seeds import other_numbers
 
 # Layers no two of which agree in any width, and rates and factors likewise.
 LAYERS = ((50, 20), (20, 80), (64, 256), (100, 10))
@@ -127,7 +128,7 @@ RATE_MISTAKES = (
 )
 
 
-def check_scale(f):
+def check_scale(f, *, seed=0):
     """Check a reader's scale of initial weights for ReLU layers (He et al., 2015).
 
     Parameters
@@ -135,6 +136,8 @@ def check_scale(f):
     f : callable
         ``f(fan_in, fan_out)`` to the standard deviation of the weights of a layer with so many
         inputs and outputs that keeps the mean square of the signal from layer to layer.
+    seed : int
+        Chooses the layers.
 
     Returns
     -------
@@ -146,12 +149,15 @@ def check_scale(f):
     >>> check_scale(lambda fan_in, fan_out: 2 / fan_in).mistakes
     ('variance_for_std',)
     """
-    layers = [dict(zip(("fan_in", "fan_out"), layer, strict=True)) for layer in LAYERS]
+    layers = [
+        dict(zip(("fan_in", "fan_out"), layer, strict=True))
+        for layer in other_numbers(LAYERS, seed)
+    ]
     mistakes = (*SCALE_MISTAKES, *_constant(f, layers[0]))
     return examine_number("std", SCALE, mistakes, f, layers, nouns=("layer", "layers"))
 
 
-def check_rate(f):
+def check_rate(f, *, seed=0):
     """Check how a reader's learning rate follows the size of weights before batch norm.
 
     Parameters
@@ -160,6 +166,8 @@ def check_rate(f):
         ``f(lr, factor)`` to the learning rate with which a layer before batch norm, its weights all
         multiplied by the positive `factor`, takes the path that it took with `lr`, as large as the
         factor says.
+    seed : int
+        Chooses the numbers.
 
     Returns
     -------
@@ -171,7 +179,7 @@ def check_rate(f):
     >>> check_rate(lambda lr, factor: lr * factor).mistakes
     ('factor_once',)
     """
-    cases = [dict(zip(("lr", "factor"), case, strict=True)) for case in RATES]
+    cases = [dict(zip(("lr", "factor"), case, strict=True)) for case in other_numbers(RATES, seed)]
     return examine_number("rate", RATE, RATE_MISTAKES, f, cases, nouns=("case", "cases"))
 
 

@@ -6,9 +6,11 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import as_array, ask, is_missing, misfit, takes
 from bnlib.exercises.diagnosis import Mistake, follow, same
 from bnlib.exercises.examination import Exercise, examine
+from bnlib.exercises.seeds import enlarged, extra_examples
 
-# The first batch can be shown in full; eps is large enough to be seen.
-BATCHES = [((4, 2), 0.5), ((6, 3), 0.02), ((9, 4), 0.1), ((3, 3), 0.3)]
+# The first batch can be shown in full; eps is large enough to be seen. All have enough examples:
+# else the covariance has no inverse, and where eps is forgotten there is nothing but rounding.
+BATCHES = [((4, 2), 0.5), ((6, 3), 0.02), ((9, 4), 0.1), ((5, 3), 0.3)]
 
 
 STEPS = {
@@ -131,19 +133,22 @@ def check_whitening(f, *, seed=0):
     problem = misfit(f, ["x", "eps"])
     if problem and not takes(f, ["x"], ["eps"]):
         return answer(False, [problem])
-    batches = made_up_batches(np.random.default_rng(seed))
+    batches = made_up_batches(np.random.default_rng(seed), extra_examples(seed))
     mistakes = (*MISTAKES, *_turned(f, batches))
     exercise = Exercise(STEPS, ("y",), mistakes, arguments, _run, _unpack, arguments)
     return examine(exercise, f, batches)
 
 
-def made_up_batches(rng):
+def made_up_batches(rng, extra=0):
     """Batches of two decimals whose dimensions are correlated."""
-    return [_made_up(rng, shape, eps) for shape, eps in BATCHES]
+    return [_made_up(rng, shape, eps) for shape, eps in enlarged(BATCHES, extra)]
 
 
 def _made_up(rng, shape, eps):
-    mixing = rng.normal(size=(shape[1], shape[1]))
+    # Roots of single entries must not be NaN in all batches: the covariances of two dimensions are
+    # negative (and those of the inverse positive), those of more are mostly positive.
+    mixing = np.abs(rng.normal(size=(shape[1], shape[1])))
+    mixing[:, 1] *= -1 if shape[1] == 2 else 1
     x = rng.normal(size=shape) @ mixing + rng.uniform(1, 3, shape[1])
     return {"x": x.round(2), "eps": eps}
 
