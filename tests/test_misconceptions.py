@@ -35,6 +35,7 @@ MISCONCEPTIONS = {
     "scale_invariance": {
         "weight-decay": "shrinks the function",
         "eps-small-weights": "only prevents 0/0",
+        "learning-rate": "learning rate a matter of taste",
     },
     "covariate_shift": {
         "reason": "because it reduces internal covariate shift",
@@ -51,7 +52,11 @@ MISCONCEPTIONS = {
         "fixed-map": "still normalizes what it sees",
     },
     "relatives": {"axes": "over the features"},
-    "gradient_checks": {"passing-check": "passed a gradient check"},
+    "gradient_checks": {
+        "passing-check": "passed a gradient check",
+        "decimals": "More decimals",
+        "large-check": "A larger batch",
+    },
 }
 TARGET = re.compile(r"^\(misconception-([\w-]+)\)=\n(\*\*.+)", flags=re.M)
 

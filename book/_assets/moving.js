@@ -1,5 +1,6 @@
-// Brings to life what bnlib.widgets writes: figures that move, and guesses made before the answer.
-// Without this script a page shows each figure's first frame and gives each answer in a <details>.
+// Brings to life what bnlib.widgets writes, figures that move and guesses made before the answer, and
+// the quiz. Without this script a page shows each figure's first frame and gives each answer in a
+// <details>.
 (() => {
   "use strict";
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -106,9 +107,51 @@
     mark.setAttribute("visibility", "visible");
   }
 
+  // --- the quiz -----------------------------------------------------------------------------------
+
+  function markAtTheEnd(form) {
+    const questions = [...form.querySelectorAll("fieldset")];
+    const score = form.querySelector(".bn-score");
+
+    function unmark() {
+      for (const question of questions) {
+        question.disabled = false;
+        question.querySelector(".bn-answer").hidden = true;
+      }
+      form.querySelector("[type=submit]").hidden = false;
+      form.querySelector("[type=reset]").hidden = score.hidden = true;
+    }
+    // Say of one question how it was answered, and of a wrong answer what it reveals.
+    function mark(question) {
+      const chosen = question.querySelector("input:checked");
+      const right = Boolean(chosen?.hasAttribute("data-right"));
+      const answer = question.querySelector(".bn-answer");
+      answer.hidden = false;
+      answer.open = true;
+      answer.querySelector("summary").textContent =
+        right ? "Right" : chosen ? "Not right" : "Not answered";
+      for (const reason of answer.querySelectorAll("li")) {
+        reason.hidden = reason.dataset.answer !== chosen?.value;
+      }
+      question.disabled = true;
+      return right;
+    }
+
+    unmark();
+    form.addEventListener("reset", () => { unmark(); questions[0].querySelector("input").focus(); });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      score.textContent = `${questions.filter(mark).length} of ${questions.length} right.`;
+      form.querySelector("[type=submit]").hidden = true;
+      form.querySelector("[type=reset]").hidden = score.hidden = false;
+      score.focus(); // the button that had the focus is gone; and a screen reader now reads the line
+    });
+  }
+
   function start() {
     document.querySelectorAll(".bn-moving").forEach(addControls);
     document.querySelectorAll(".bn-guess").forEach(askFirst);
+    document.querySelectorAll(".bn-quiz").forEach(markAtTheEnd);
   }
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();

@@ -4,7 +4,8 @@
   notebooks' cells are put on these.
 - A change of bnlib, of results or of the environment executes every notebook again.
 - A build that failed is not half remembered: what was wrong is said again until it is mended.
-- The ledger of claims is made from the notebooks just executed, after all of them.
+- The ledger of claims is made from the notebooks just executed, after all of them; the page on one
+  sheet likewise.
 - Formulas are set by a copy of MathJax inside the site: no page asks another host.
 """
 
@@ -23,6 +24,7 @@ from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEDGER = "claims"  # the page that is generated
+COLLECT_VERDICTS = (LEDGER, "on_one_page")
 LEDGER_MAKER = ROOT / "book" / "_make" / "ledger.py"
 LEDGER_SOURCES = (LEDGER_MAKER, ROOT / "book" / "claims.yml", ROOT / "book" / "_toc.yml")
 
@@ -74,10 +76,18 @@ def forget_failed_build(app, exception):
 # --- the ledger --------------------------------------------------------------------------------
 
 
-def read_ledger_last(app, env, docnames):
-    """Read the ledger again, after all other pages, whenever any page has changed."""
-    if docnames and LEDGER in env.found_docs:
-        docnames[:] = [name for name in docnames if name != LEDGER] + [LEDGER]
+def read_verdicts_last(app, env, docnames):
+    """Read the pages that collect verdicts again, last, whenever any page has changed."""
+    if docnames:
+        last = [name for name in COLLECT_VERDICTS if name in env.found_docs]
+        docnames[:] = [name for name in docnames if name not in last] + last
+
+
+def executed_notebooks(app):
+    """Return the paths of the notebooks that this build has executed, in alphabetical order."""
+    folder = Path(app.outdir).parent / "jupyter_execute"
+    paths = [folder / f"{name}.ipynb" for name in sorted(app.env.found_docs)]
+    return [path for path in paths if path.exists()]
 
 
 def regenerate_ledger(app, docname, source):
@@ -86,13 +96,11 @@ def regenerate_ledger(app, docname, source):
         return
     for path in LEDGER_SOURCES:
         app.env.note_dependency(str(path))
-    executed = Path(app.outdir).parent / "jupyter_execute"
-    notebooks = [executed / f"{name}.ipynb" for name in sorted(app.env.found_docs)]
     specification = importlib.util.spec_from_file_location("ledger", LEDGER_MAKER)
     ledger = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(ledger)
     try:
-        source[0] = ledger.page(path for path in notebooks if path.exists())
+        source[0] = ledger.page(executed_notebooks(app))
     except ledger.LedgerError as error:
         raise ExtensionError(str(error)) from error
 
@@ -145,7 +153,7 @@ def setup(app):
     # A low number comes first: before myst-nb and sphinx.ext.mathjax look at their options.
     app.connect("config-inited", configure, priority=100)
     app.connect("builder-inited", bring_mathjax)
-    app.connect("env-before-read-docs", read_ledger_last)
+    app.connect("env-before-read-docs", read_verdicts_last)
     app.connect("source-read", regenerate_ledger)
     app.connect("doctree-read", name_figures)
     app.connect("html-page-context", mend_references)

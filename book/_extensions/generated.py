@@ -1,0 +1,66 @@
+"""Directives for what pages show of data: `verdicts`, `conventions` and `quiz`."""
+
+import sys
+from pathlib import Path
+
+from book_pages import LEDGER_SOURCES, executed_notebooks
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "_make"))
+
+import one_page
+import quiz
+
+
+class Generated(SphinxDirective):
+    """A directive that is replaced by the Markdown that `text` returns."""
+
+    sources = ()
+
+    def run(self):
+        """Return the nodes of the Markdown."""
+        for path in self.sources:
+            self.env.note_dependency(str(path))
+        found = nodes.Element()
+        self.state.nested_parse(StringList(self.text().splitlines(), ""), 0, found)
+        return found.children
+
+
+class Verdicts(Generated):
+    """The verdicts of the notebooks just executed, in few words."""
+
+    sources = (*LEDGER_SOURCES, one_page.SHORT)
+
+    def text(self):
+        """Return the paragraphs, one for each kind of verdict."""
+        return one_page.verdicts_of(executed_notebooks(self.env.app))
+
+
+class Conventions(Generated):
+    """What frameworks do by default."""
+
+    def text(self):
+        """Return the table."""
+        return one_page.conventions()
+
+
+class Quiz(SphinxDirective):
+    """One form of the quiz: `before` or `after`."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return the form as HTML."""
+        self.env.note_dependency(str(quiz.QUESTIONS))
+        form = quiz.html(quiz.load(), self.arguments[0])
+        return [nodes.raw("", form, format="html")]
+
+
+def setup(app):
+    """Make the directives known."""
+    app.add_directive("verdicts", Verdicts)
+    app.add_directive("conventions", Conventions)
+    app.add_directive("quiz", Quiz)
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
