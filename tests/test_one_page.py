@@ -35,6 +35,14 @@ def test_verdicts_are_grouped_and_said_in_few_words():
     assert "C03" not in text, "a claim that is not tested has no verdict"
 
 
+def test_mnist_is_named_where_it_says_something_else():
+    parts = {"": ("holds when asked", ""), "on MNIST": ("holds when told", "")}
+    parts |= {"a": ("holds", ""), "a, on MNIST": ("not resolved here", "")}
+    text = one_page.verdicts(CLAIMS[:1], {"C01": parts}, SHORT)
+    assert paragraph(text, "holds when …") == "[C01](#c01) one."
+    assert paragraph(text, "not resolved here") == "[C01](#c01) a on MNIST."
+
+
 def test_a_claim_without_short_words_is_said_whole():
     assert "[C01](#c01) First claim" in one_page.verdicts(CLAIMS, PRINTED, {})
 

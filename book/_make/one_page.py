@@ -14,21 +14,31 @@ def verdicts(claims, printed, short):
     """Return the verdicts as Markdown: a paragraph for each kind, in it the claims in few words.
 
     `claims` is the list in `claims.yml`, `printed` what `ledger.collect_verdicts` returns, `short`
-    maps a claim, or a claim and its part, to few words.
+    maps a claim, or a claim and its part, to few words. A verdict on MNIST is told where it differs
+    from that on the digits.
     """
     groups = {group: [] for group in GROUPS}
     for claim in claims:
-        name = claim["id"]
-        said = {group: [] for group in GROUPS}
-        for part, (verdict, _) in printed.get(name, {}).items():
-            words = short.get(ledger.labelled(name, part)) or part or ledger.one_line(claim["en"])
-            said["holds when …" if verdict.startswith("holds when") else verdict].append(words)
-        for group, words in said.items():
+        name, parts = claim["id"], printed.get(claim["id"], {})
+        told = {group: [] for group in GROUPS}
+        for part, (verdict, _) in parts.items():
+            mnist = ledger.ON_MNIST.fullmatch(part)
+            of = mnist[1] or "" if mnist else part
+            if mnist and of in parts and group_of(parts[of][0]) == group_of(verdict):
+                continue
+            words = short.get(ledger.labelled(name, of)) or of or ledger.one_line(claim["en"])
+            told[group_of(verdict)].append(words + " on MNIST" * bool(mnist))
+        for group, words in told.items():
             if words:
                 groups[group].append(f"[{name}](#{name.lower()}) {', '.join(words)}")
     return "\n\n".join(
         f"**{group}:** {'; '.join(found)}." for group, found in groups.items() if found
     )
+
+
+def group_of(verdict):
+    """Return the kind of a verdict, without its condition."""
+    return "holds when …" if verdict.startswith("holds when") else verdict
 
 
 def verdicts_of(paths):
