@@ -4,7 +4,7 @@
 PYTHON =
 python = .venv/bin/python
 
-.PHONY: help environment book test serve notebooks experiments lab lint mutants clean
+.PHONY: help environment book test serve slides notebooks experiments lab lint mutants clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ test: environment ## build the book, then run every test; ends with the count
 
 serve: environment ## show the built book on localhost
 	@$(python) book/_make/serve.py
+
+slides: environment ## each moving figure of the built book as one file, in _build/slides
+	@$(python) book/_make/slides.py
 
 notebooks: environment ## run the notebooks again and store what they print; rewrites the ledger
 	@$(python) book/_make/notebooks.py

@@ -57,7 +57,7 @@ def fieldset(number, question, form):
                 f'<li data-answer="{index}">“{inline(answer)}”: {inline(wrong["reveals"])} '
                 f"{link(wrong['mend'])}</li>"
             )
-    because = f"<p>{inline(question[form]['right'])}. {inline(question['because'])}</p>"
+    because = f"<p>The answer: {inline(question[form]['right'])}. {inline(question['because'])}</p>"
     return (
         f"<fieldset><legend>{number}. {inline(question[form]['question'])}</legend>"
         f"{''.join(options)}"
