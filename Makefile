@@ -21,8 +21,12 @@ environment:
 book: environment ## execute every notebook and build the pages in _build/html
 	@$(python) book/_make/build.py
 
+# Files side by side, those of a notebook's cells or of a browser never split; in the order of
+# `testpaths`, which has its reason.
+workers = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: environment ## build the book, then run every test; ends with the count
-	@$(python) book/_make/build.py; built=$$?; $(python) -m pytest && exit $$built
+	@$(python) book/_make/build.py; built=$$?; $(python) -m pytest $(workers) && exit $$built
 
 serve: environment ## show the built book on localhost
 	@$(python) book/_make/serve.py
@@ -42,7 +46,7 @@ lab: environment ## open the notebooks in JupyterLab, to run and to change
 lint: OPTIONS = --lint
 lint: environment ## check style and types
 	@$(python) -m ruff check && $(python) -m ruff format --check && $(python) -m mypy
-	@$(python) -m ruff format --check --line-length 70 book/*.ipynb
+	@$(python) -m ruff format --check --line-length 70 book/*.ipynb homework/*.ipynb
 
 mutants: OPTIONS = --mutants
 mutants: environment ## change bnlib in hundreds of places; the tests must notice every one
