@@ -282,7 +282,7 @@ def _start_left(two, one, batches, momentum):
 
 _TORCH = "https://github.com/pytorch/pytorch/blob/v2.13.0/torch/nn"
 _KERAS = "https://github.com/keras-team/keras/blob/v3.15.1/keras/src/layers/normalization"
-_TF_KERAS = "https://github.com/keras-team/tf-keras/blob/v2.21.0/tf_keras/src"
+_TF_KERAS = "https://github.com/keras-team/tf-keras/blob/v2.21.0/tf_keras"
 _KERAS_2 = f"{_TF_KERAS}/layers/normalization/batch_normalization.py"
 _TENSORFLOW = (
     "https://github.com/tensorflow/tensorflow/blob/d4c0e80509b3ef9e2d9b5563ca6ae6c5f6fb3783"

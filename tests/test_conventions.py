@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from golden_frameworks import BETA, FILE, FRAMEWORKS, GAMMA, record
 
-from bnlib.conventions import CONVENTIONS, batch_norm_like, convert, convert_weight
-from bnlib.layers import convnet
+from bnlib.conventions import (
+    AFFINE,
+    CONVENTIONS,
+    STATISTICS,
+    batch_norm_like,
+    convert,
+    convert_weight,
+)
+from bnlib.layers import convnet, mlp
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 RUN = [name for name, row in CONVENTIONS.items() if row.run]
@@ -345,3 +352,66 @@ def test_a_state_travels_to_pytorch_and_back(tmp_path):
         there = abroad.eval()(torch.tensor(x)).numpy()
     np.testing.assert_allclose(there, expected, rtol=2e-5, atol=2e-5)  # of float32
     np.testing.assert_array_equal(home.forward(x, training=False), expected)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "convnet"])
+def test_a_state_travels_from_pytorch_and_back(kind):
+    """Trained there, used here, and home again, unchanged; evaluated alike in all three places."""
+    torch = pytest.importorskip(
+        "torch", reason="an oracle, not a requirement", exc_type=ImportError
+    )
+    from test_torch import twin
+
+    rng, single = np.random.default_rng(0), {"dtype": np.float32, "batch_norm": True}
+    if kind == "mlp":
+        network, shape = mlp([12, 9, 7, 5], rng=rng, **single), (12,)
+    else:
+        network, shape = convnet((1, 8, 8), [4, 6], 5, rng=rng, **single), (1, 8, 8)
+    there, home = (flat(twin(network, torch), torch, kind) for _ in "ab")
+    sgd = torch.optim.SGD(there.parameters(), lr=0.1, weight_decay=0.01)
+    for _ in range(20):
+        x, labels = rng.normal(1, 2, size=(16, *shape)), torch.tensor(rng.integers(0, 5, 16))
+        sgd.zero_grad()
+        torch.nn.functional.cross_entropy(there(torch.tensor(x).float()), labels).backward()
+        sgd.step()
+    state = there.state_dict()
+    network.load_state_dict({name: value.numpy() for name, value in state.items()})
+    returned = {name: torch.tensor(value) for name, value in network.state_dict().items()}
+    home.load_state_dict(returned)
+    assert list(returned) == list(state)
+    for name, value in state.items():
+        assert returned[name].dtype == value.dtype and torch.equal(returned[name], value)
+    x = rng.normal(1, 2, size=(30, *shape)).astype(np.float32)
+    with torch.no_grad():
+        first, last = (each.eval()(torch.tensor(x)) for each in (there, home))
+    assert torch.equal(first, last)
+    np.testing.assert_allclose(network.forward(x, training=False), first, rtol=2e-5, atol=2e-5)
+
+
+def flat(network, torch, kind):
+    """`twin` makes batch norm of pictures; in an mlp it must be that of rows."""
+    if kind == "mlp":
+        for at, module in enumerate(network):
+            if isinstance(module, torch.nn.BatchNorm2d):
+                network[at] = torch.nn.BatchNorm1d(module.num_features)
+    return network
+
+
+@pytest.mark.parametrize("target", [name for name in CONVENTIONS if name != "PyTorch"])
+def test_a_network_in_another_s_names_and_axes_evaluates_alike(target):
+    """By hand, from the translated arrays alone: kernels by their axes, then batch norm."""
+    rng, row = np.random.default_rng(0), CONVENTIONS[target]
+    network = mlp([6, 5, 3], rng=rng, batch_norm=True)
+    for x in rng.normal(1, 2, size=(5, 20, 6)):
+        network.forward(x, training=True)
+    first, norm, _, last = network.layers
+    kernels = [convert_weight(layer.params["weight"], "PyTorch", target) for layer in (first, last)]
+    there = convert(norm.state_dict(), "PyTorch", target)
+    x = rng.normal(1, 2, size=(30, 6))
+    z = np.einsum(f"ni,{row.linear}->no", x, kernels[0])
+    gamma, beta, mean, var = (there[row.keys[name]] for name in (*AFFINE, *STATISTICS))
+    h = np.maximum((z - mean) / np.sqrt(var + norm.eps) * gamma + beta, 0)
+    y = np.einsum(f"ni,{row.linear}->no", h, kernels[1]) + last.params["bias"]
+    np.testing.assert_allclose(y, network.forward(x, training=False), **EXACT)
+    back = convert(there, target, "PyTorch")
+    assert all((back[name] == norm.state_dict()[name]).all() for name in (*AFFINE, *STATISTICS))
