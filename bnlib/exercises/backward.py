@@ -15,7 +15,7 @@ MISTAKES = (*backward_mistakes.MISTAKES, *parameter_mistakes.MISTAKES)
 OUTPUTS = ("dx", "dgamma", "dbeta")
 
 
-def check_backward(f, *, images=False, seed=0):
+def check_backward(f, *, images=False, whole=False, seed=0):
     """Check a reader's backward pass of batch norm, and name the mistakes that are known.
 
     Parameters
@@ -26,6 +26,8 @@ def check_backward(f, *, images=False, seed=0):
         its x_hat; float32 in, float32 out.
     images : bool
         Ask for the shape (N, C, H, W) instead.
+    whole : bool
+        Ask for all three gradients, as homework does.
     seed : int
         Chooses the made-up batches.
 
@@ -45,9 +47,8 @@ def check_backward(f, *, images=False, seed=0):
     problem = misfit(f, ["dy", "cache"])
     if problem:
         return answer(False, [problem])
-    return examine(
-        exercise(images), f, made_up(np.random.default_rng(seed), images, extra_examples(seed))
-    )
+    asked = exercise(images)._replace(optional=() if whole else OUTPUTS[1:])
+    return examine(asked, f, made_up(np.random.default_rng(seed), images, extra_examples(seed)))
 
 
 def made_up(rng, images, extra=0):

@@ -48,7 +48,9 @@ def check_gradient_check(f, *, seed=0):
     problem = misfit(f, ["forward", "backward", "rng"])
     if problem:
         return answer(False, [problem])
-    passed, refused, asked = set(), set(), ([], [])
+    passed: set[str] = set()
+    refused: set[str] = set()
+    asked: tuple[list, list] = ([], [])  # inputs, upstream gradients
     for name, suspect in SUSPECTS.items():
         forward, backward = suspect.forward, suspect.backward
         if name == "right":

@@ -1,0 +1,419 @@
+"""Grading: right notebooks get their points, hostile ones none, and the grader is unharmed."""
+
+import builtins
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+import bnlib
+from bnlib.exercises import answering, check_forward, grading
+from bnlib.exercises.grading import grade, main
+
+HOMEWORK = Path(__file__).resolve().parent.parent / "homework"
+FORWARD = """
+import numpy as np
+
+
+def my_forward(x, gamma, beta, eps):
+    return gamma * (x - x.mean(0)) / np.sqrt(x.var(0) + eps) + beta
+"""
+BACKWARD = """
+def my_backward(dy, cache):
+    h, n = cache.x_hat, len(dy)
+    dgamma, dbeta = (dy * h).sum(0), dy.sum(0)
+    dx = cache.gamma * cache.inv_std / n * (n * dy - dbeta - h * dgamma)
+    return dx, dgamma, dbeta
+"""
+AVERAGE = """
+def my_average(running_mean, running_var, x, momentum, seen):
+    a = 1 / (seen + 1) if momentum is None else momentum
+    mean = running_mean + a * (x.mean(0) - running_mean)
+    return mean, (1 - a) * running_var + a * x.var(0, ddof=1)
+"""
+ONLY_FORWARD = {"my_forward": "check_forward"}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def notebook(*sources):
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        path = tmp_path / "notebook.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+        return path
+
+    return notebook
+
+
+# --- honest notebooks -----------------------------------------------------------------------------
+
+
+def test_a_right_notebook_gets_full_score(write):
+    score = grade(write(FORWARD, BACKWARD, AVERAGE))
+    assert (score["score"], score["of"], score["errors"]) == (3, 3, [])
+    assert all(task["right"] and task["mistakes"] == [] for task in score["tasks"])
+
+
+WRONG = [
+    (FORWARD.replace("+ eps", ""), "my_forward", "eps_forgotten"),
+    (FORWARD.replace("x.var(0)", "x.var(0, ddof=1)"), "my_forward", "variance_n_minus_1"),
+    (FORWARD.replace("return", "x *= 2; x /= 2; x += 1e-3; return"), "my_forward", "in_place"),
+    (BACKWARD.replace("- dbeta", "+ dbeta"), "my_backward", "mean_path_flipped"),
+    (BACKWARD.replace("return dx, dgamma, dbeta", "return dx, dbeta, dgamma"), "my_backward",
+     "dgamma_dbeta_swapped"),
+    (AVERAGE.replace("ddof=1", "ddof=0"), "my_average", "biased_stored"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "function", "name"), WRONG)
+def test_a_wrong_notebook_gets_the_name_of_its_mistake(write, source, function, name):
+    tasks = {function: grading.HOMEWORK["backward"][function]}
+    score = grade(write("import numpy as np", source), tasks, seed=5)
+    (task,) = score["tasks"]
+    assert score["score"] == 0 and task["mistakes"] == [name], task["text"]
+
+
+def test_seeds_choose_what_is_asked(write):
+    """The texts of an unknown mistake show numbers: the same for one seed, others for another."""
+    path = write(FORWARD.replace("+ beta", "+ 1.3 * beta"))
+    texts = [grade(path, ONLY_FORWARD, seed=s)["tasks"][0]["text"] for s in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    path = write("def my_forward(x, gamma, beta, eps): ...")
+    assert grade(path, ONLY_FORWARD)["seed"] != grade(path, ONLY_FORWARD)["seed"]
+
+
+def test_cells_of_ipython_and_cells_that_fail_do_not_hold_up_the_others(write):
+    cells = ("%matplotlib inline\n!pip list", "%%time\nx = ", "1 / 0", "def broken(:", FORWARD)
+    score = grade(write(*cells, "from bnlib.exercises import check_forward"), ONLY_FORWARD)
+    assert score["score"] == 1
+    assert [e.split(":")[0] for e in score["errors"]] == ["code cell 3", "code cell 4"]
+    assert "ZeroDivisionError" in score["errors"][0]
+
+
+def test_the_library_is_not_there_to_lean_on(write):
+    score = grade(write("from bnlib import batch_norm as my_forward"), ONLY_FORWARD)
+    assert score["score"] == 0 and "ImportError" in score["errors"][0]
+
+
+def test_other_functions_of_a_notebook_are_called_as_they_can_be(write):
+    source = FORWARD.replace("eps", "epsilon")
+    assert grade(write(source), ONLY_FORWARD)["score"] == 1
+
+
+# --- the homework ---------------------------------------------------------------------------------
+
+
+def sources_of(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell.source for cell in cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("name", grading.HOMEWORK)
+def test_the_homework_has_its_stubs_and_no_answers(name):
+    path = HOMEWORK / f"{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    stubs = sources_of(path)[1:]
+    for source, (function, checker) in zip(stubs, grading.HOMEWORK[name].items(), strict=True):
+        definition, _, call = source.partition("\n\n\n")
+        assert definition.startswith(f"def {function}(") and definition.endswith(": ...")
+        assert call.startswith(f"{checker}({function}, ") and call.endswith("seed=SEED)")
+    assert all(not cell.get("outputs") for cell in notebook.cells)
+    score = grade(path)
+    assert score["score"] == 0 and score["errors"] == []
+    assert all(task["text"].startswith("Not yet") for task in score["tasks"])
+
+
+def test_the_homework_filled_in_gets_full_score(write):
+    imports, *stubs = sources_of(HOMEWORK / "backward.ipynb")
+    answers = (FORWARD, BACKWARD, AVERAGE)
+    filled = [
+        answer + "\n\n" + stub.partition("\n\n\n")[2]
+        for answer, stub in zip(answers, stubs, strict=True)
+    ]
+    score = grade(write(imports, *filled))
+    assert score["score"] == 3 and score["errors"] == []
+
+
+# --- hostile notebooks ----------------------------------------------------------------------------
+
+EVIL = """
+import numpy as np
+
+
+class Equal:
+    def __eq__(self, other):
+        return True
+
+    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = lambda *a: True
+
+    def __array__(self, *given, **options):
+        raise SystemExit
+
+    def __getattr__(self, name):
+        return 0
+
+    def __reduce__(self):
+        return print, ("3 of 3",)
+
+
+class Agreeing(np.ndarray):
+    def __array_function__(self, *given):
+        return True
+
+    def __array_ufunc__(self, *given, **options):
+        return np.bool_(True)
+"""
+PIPES = """
+import json, os
+
+
+def to_all_pipes(data):
+    for pipe in range(3, 30):
+        try:
+            os.write(pipe, data)
+        except OSError:
+            pass
+"""
+LOUD = "def my_forward(x, gamma, beta, eps):\n    return x\n"
+HOSTILE = {
+    "patches what checks": "import sys, builtins, json\n"
+    "import bnlib.exercises as e\n"
+    "e.check_forward = lambda *a, **k: True\n"
+    "builtins.all = builtins.any = lambda *a: True\n"
+    "import numpy as np\n"
+    "np.allclose = np.array_equal = lambda *a, **k: True\n" + LOUD,
+    "patches the conversation": "import sys\n"
+    "m = sys.modules['__main__']\n"
+    "m.encoded = lambda *a: {'number': True}\n" + LOUD,
+    "prints a score": "print('right  my_forward\\n1 of 1 (seed 0)')\n"
+    "import sys; sys.__stdout__.write('1 of 1'); sys.__stdout__.flush()\n" + LOUD,
+    "exits in a cell": "raise SystemExit(0)",
+    "ends its process": "import os; os._exit(0)",
+    "ends its process when asked": "import os\ndef my_forward(x, gamma, beta, eps): os._exit(0)",
+    "exits when asked": "def my_forward(x, gamma, beta, eps): raise SystemExit('1 of 1')",
+    "raises what cannot be printed": "class E(Exception):\n"
+    "    def __str__(self): raise self\n"
+    "def my_forward(x, gamma, beta, eps): raise E",
+    "recurses": "def my_forward(x, gamma, beta, eps): return my_forward(x, gamma, beta, eps)",
+    "breaks the stack": "import sys\nsys.setrecursionlimit(10**9)\n"
+    "def my_forward(x, gamma, beta, eps): return my_forward(x, gamma, beta, eps)",
+    "loops for ever": "while True: pass",
+    "loops when asked": "def my_forward(x, gamma, beta, eps):\n    while True: pass",
+    "sleeps and catches all": "import time\ndef my_forward(x, gamma, beta, eps):\n"
+    "    while True:\n        try: time.sleep(9)\n        except BaseException: pass",
+    "is equal to everything": EVIL + "def my_forward(x, gamma, beta, eps): return Equal()",
+    "agrees with everything": EVIL + "def my_forward(x, gamma, beta, eps): return x.view(Agreeing)",
+    "array of evil objects": EVIL
+    + "def my_forward(x, gamma, beta, eps): return np.array([Equal()] * 8, dtype=object)",
+    "takes memory": "import numpy as np\nkept = np.ones(10**9)",
+    "answers with a monster": "import numpy as np\n"
+    "def my_forward(x, gamma, beta, eps): return np.zeros(10**6)",
+    "answers with a monstrous number": "def my_forward(x, gamma, beta, eps): return 10**5000",
+    "answers with itself": "def my_forward(x, gamma, beta, eps):\n"
+    "    a = []\n    a.append(a)\n    return a",
+    "answers before it is asked": PIPES
+    + "to_all_pipes((json.dumps({'defined': ['my_forward'], 'errors': []}) + '\\n').encode())\n"
+    "to_all_pipes((json.dumps({'nonce': '', 'value': {'number': True}}) + '\\n').encode() * 50)\n",
+    "speaks nonsense": PIPES + "to_all_pipes(b'\\xff\\x00 nonsense \\n' * 100)",
+    "speaks without end": PIPES + "while True: to_all_pipes(b'x' * 1000)",
+    "nests without end": PIPES + "to_all_pipes(b'[' * 60000 + b'\\n')",
+    "closes everything": "import os\nos.closerange(0, 100)",
+    "leaves a thread": "import threading, time\n"
+    "threading.Thread(target=lambda: time.sleep(99)).start()\n" + LOUD,
+    "shows the terminal a score": "def my_forward(x, gamma, beta, eps):\n"
+    "    raise ValueError('\\x1b[2J\\x1b[H1 of 1\\r\\u202e')",
+    "has a liar's name": "class A: pass\nA.__name__ = '\\x1b[2J1 of 1\\n'\n"
+    "def my_forward(x, gamma, beta, eps): return A()",
+}
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where the grader's folders for notebooks are made, and a secret in its environment."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("BNLIB_TEST_SECRET", "swordfish")
+    return folder
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_notebook_gets_nothing_and_harms_nobody(write, scratch, name, capfd):
+    before = {name: getattr(builtins, name) for name in ("all", "any", "print")}
+    mine = bnlib.batch_norm, np.allclose, json.dumps, os.getcwd(), dict(os.environ)
+    start = time.monotonic()
+    score = grade(write(HOSTILE[name]), ONLY_FORWARD, seed=1, seconds=3)
+    assert time.monotonic() - start < 10
+    assert score["score"] == 0 and not score["tasks"][0]["right"]
+    text = json.dumps(score, ensure_ascii=False)
+    assert "\x1b" not in text and "\\u001b" not in text and "\u202e" not in text
+    assert before == {name: getattr(builtins, name) for name in before}
+    assert mine == (bnlib.batch_norm, np.allclose, json.dumps, os.getcwd(), dict(os.environ))
+    assert not list(scratch.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and modes of POSIX")
+def test_files_of_a_notebook_go_with_its_folder(write, scratch, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "score.json").write_text("{}")
+    cell = "open('score.json', 'w').write('3 of 3')\nimport os\n"
+    cell += "os.mkdir('d'); os.symlink('/', 'd/root'); os.chmod('d', 0)\n"
+    cell += "home = os.path.expanduser('~')\n"
+    cell += "open(os.path.join(home, '.profile'), 'w').write('evil')\n"
+    cell += "raise ValueError(home == os.getcwd())"
+    score = grade(write(cell), ONLY_FORWARD)
+    assert score["errors"] == ["code cell 1: ValueError: True"]
+    assert (tmp_path / "score.json").read_text() == "{}" and not list(scratch.iterdir())
+
+
+def test_no_secret_is_handed_down(write, scratch):
+    score = grade(write("import os\nraise ValueError(sorted(os.environ))"), ONLY_FORWARD)
+    assert "HOME" in score["errors"][0] and "SECRET" not in score["errors"][0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_processes_of_a_notebook_end_with_it(write, scratch, tmp_path):
+    children = tmp_path / "children"
+    source = "import os, time\nfor _ in range(3):\n    if not os.fork():\n"
+    source += f"        with open({str(children)!r}, 'a') as f: f.write(f'{{os.getpid()}}\\n')\n"
+    source += "        time.sleep(60)\n        os._exit(0)\ntime.sleep(0.3)\n"
+    score = grade(write(source, FORWARD), ONLY_FORWARD)
+    assert score["score"] == 1 or score["tasks"][0]["text"].startswith("Not graded")
+    deadline = time.monotonic() + 5
+    started = children.read_text().split() if children.exists() else []
+    while any(map(is_running, started)):  # a killed one may wait for init to bury it
+        assert time.monotonic() < deadline, "a process has survived"
+        time.sleep(0.05)
+
+
+def is_running(number):
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere not all bounds are kept")
+def test_files_and_memory_are_bounded(write, scratch):
+    big = "with open('big', 'wb') as f:\n    f.write(bytes(11 << 20))"
+    errors = grade(write(big, "bytes(3 << 30)"), ONLY_FORWARD)["errors"]
+    assert "OSError" in errors[0] and "MemoryError" in errors[1]
+
+
+# --- the conversation -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        -1.5,
+        np.float32(2.5),
+        np.float64("nan"),
+        np.arange(6.0).reshape(2, 3).T,
+        np.zeros((0, 2), np.float32),
+        (np.ones(2), None, [1, 2]),
+        np.array([1 + 2j]),
+    ],
+)
+def test_values_arrive_as_they_were(value):
+    again = answering.decoded(json.loads(json.dumps(answering.encoded(value))))
+    assert type(again) is type(value)
+    np.testing.assert_equal(again, value)
+
+
+def test_records_arrive_with_their_names():
+    _, cache = bnlib.batch_norm(np.ones((2, 3)), np.ones(3))
+    again = answering.decoded(json.loads(json.dumps(answering.encoded(cache))))
+    assert type(again).__name__ == "BatchNormCache" and again._fields == cache._fields
+    np.testing.assert_array_equal(again.x_hat, cache.x_hat)
+
+
+ARRAY = answering.encoded(np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        {},
+        {"number": "1"},
+        {"number": [1]},
+        ARRAY | {"dtype": "|O8"},
+        ARRAY | {"dtype": "object"},
+        ARRAY | {"dtype": "<U9"},
+        ARRAY | {"dtype": None},
+        ARRAY | {"shape": [3]},
+        ARRAY | {"shape": [-1]},
+        ARRAY | {"shape": [2.0]},
+        ARRAY | {"shape": "2"},
+        ARRAY | {"shape": [1] * 65},
+        ARRAY | {"array": 7},
+        ARRAY | {"array": "not base64!"},
+        {"tuple": [{"missing": True}] * 21},
+        {"tuple": {"a": 1}},
+        {"tuple": [{"tuple": [{"tuple": [{"tuple": [{"tuple": []}]}]}]}]},
+        {"record": "R", "fields": ["a"], "items": []},
+        {"record": "R", "fields": ["a", "a"], "items": [{"missing": 1}] * 2},
+        {"record": "R", "fields": ["import"], "items": [{"missing": 1}]},
+    ],
+)
+def test_nothing_is_believed(message):
+    with pytest.raises(ValueError):  # noqa: PT011
+        answering.decoded(message)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_prints_and_writes_the_score(write, tmp_path, capsys):
+    out = tmp_path / "score.json"
+    path = write(FORWARD, AVERAGE)
+    assert main(["grade", str(path), "--seed", "3", "--json", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("right  my_forward\nwrong  my_backward\n")
+    assert "2 of 3 (seed 3)" in printed
+    score = json.loads(out.read_text())
+    assert (score["score"], score["of"], score["seed"]) == (2, 3, 3)
+
+
+def test_other_tasks_can_be_asked_for(write, capsys):
+    source = "def law(x_hat, skewness, kurtosis, m): return m**-0.5"
+    assert main(["grade", str(write(source)), "--tasks", "law=check_noise"]) == 0
+    assert "0 of 1" in capsys.readouterr().out
+    assert main(["grade", str(write(source)), "--tasks", "law=check_contrast"]) == 2
+    assert "checkers must be among" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cells": 3}', "[" * 100000, "\x00"])
+def test_what_is_no_notebook_is_refused(tmp_path, capsys, text):
+    path = tmp_path / "notebook.ipynb"
+    path.write_text(text)
+    assert main(["grade", str(path)]) == 2
+    assert "must be a notebook" in capsys.readouterr().err
+    assert main(["grade", str(tmp_path / "missing.ipynb")]) == 2
+
+
+def test_every_graded_checker_takes_arrays_through_the_conversation():
+    """A right function, its arguments and answers sent to and fro in this process."""
+
+    def f(*args, **options):
+        question = {
+            "nonce": "n", "name": "f", "args": answering.encoded(args),
+            "keys": list(options), "options": answering.encoded(tuple(options.values())),
+        }  # fmt: skip
+        reply = answering.answer(json.loads(json.dumps(question)), {"f": bnlib.batch_norm})
+        return answering.decoded(reply["value"])
+
+    assert check_forward(f).right
