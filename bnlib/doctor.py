@@ -53,9 +53,11 @@ SMALLEST_ACCURACY = 0.02  # batches of 50 take one or two points from networks o
 SMALLEST_LOSS = 0.1  # nats
 STANDARD_ERRORS = NormalDist().inv_cdf(1 - 0.05 / 20 / 2)
 # All variances share one factor, and it could be Bessel's, when most channels agree within a third
-# of it and at most a quarter (in logarithms), their means are right, and the factor is at most that
-# of two values, either way.
+# of it and at most a quarter (in logarithms) or within chance, their means are right, and the
+# factor is at most that of two values, either way. Chance: a running average over few or small
+# batches is itself off; but never by more than half of the factor.
 AGREEING, WITHIN, MEANS_WITHIN, LARGEST_FACTOR = 0.9, 1.25, 0.3, 2.2
+STRAY = NormalDist().inv_cdf((1 + AGREEING) / 2)  # deviations that hold so many by chance
 SHUFFLES = 4
 
 
@@ -125,14 +127,14 @@ class Diagnosis(NamedTuple):
 
     def __str__(self):
         """Tell the ladders, the causes and the advice in text."""
-        lines = [f"{'statistics of':<18}{'training set':>12}{'test set':>10}"]
-        lines.append(f"{'':18}{'right loss':>11}{'right loss':>11}")
+        lines = [f"{'  statistics of':<20}{'training set':>12}{'test set':>10}"]
+        lines.append(f"{'':20}{'right loss':>11}{'right loss':>11}")
         for row, name in enumerate(RUNGS):
             cells = [
                 f"{100 * ladder.accuracy[row]:5.1f}{ladder.loss[row]:6.3f}"
                 for ladder in (self.train, self.test)
             ]
-            lines.append(f"{name:<18}{cells[0]}{cells[1]}")
+            lines.append(f"{row + 1} {name:<18}{cells[0]}{cells[1]}")
         found = ", ".join(self.causes) or "no gap between the modes"
         return "\n".join([*lines, f"diagnosis: {found}"])
 
@@ -185,7 +187,7 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
             for x, labels in ((x_train, labels_train), (x_test, labels_test))
         ]
         reference = seen[0].averages
-        factor, typical = _shared_factor(norms, reference)
+        factor, typical = _shared_factor(norms, reference, seen[0].noise)
         train, test = (_ladder(network, norms, (reference, factor), each) for each in seen)
         scaled, exact = (
             _evaluated(network, norms, [_scaled(buffers, by) for buffers in reference], seen[0])
@@ -260,6 +262,7 @@ class _Examined(NamedTuple):
     served: np.ndarray
     luck: np.ndarray  # standard error of the two scores' means, from batch to batch
     averages: list  # for each layer, what training in these batches would store, as buffers
+    noise: list  # for each layer, the relative deviation of its batches' variances
 
 
 def _in_batches(network, norms, x, labels, batch_size, rng):
@@ -293,31 +296,37 @@ def _in_batches(network, norms, x, labels, batch_size, rng):
     factor = (1 + 1 / SHUFFLES) / (1 - 1 / SHUFFLES)
     luck = np.var([(own - shuffled[:, batch]).mean(axis=1) for batch, own in batches], axis=0)
     luck = np.sqrt(factor * luck / (len(x) // batch_size))
-    averages = [_averaged(*each) for each in zip(statistics, counts, strict=True)]
-    return _Examined(x, labels, shuffled, served, luck, averages)
+    averages, noise = [], []
+    for own, count in zip(statistics, counts, strict=True):
+        mean, var = np.mean(own, axis=0)
+        averages.append({"running_mean": mean, "running_var": var * (count / (count - 1))})
+        noise.append(np.std(own, axis=0)[1] / np.maximum(var, 1e-30))
+    return _Examined(x, labels, shuffled, served, luck, averages, noise)
 
 
-def _averaged(statistics, count):
-    mean, var = np.mean(statistics, axis=0)
-    return {"running_mean": mean, "running_var": var * (count / (count - 1))}
-
-
-def _shared_factor(norms, reference):
+def _shared_factor(norms, reference, noise):
     """What to divide the stored variances by, 1 unless all share a factor; the typical one."""
-    ratios, means = [], []
-    for norm, of_set in zip(norms, reference, strict=True):
+    ratios, means, chance = [], [], []
+    for norm, of_set, spread in zip(norms, reference, noise, strict=True):
         alive = of_set["running_var"] > norm.eps
         variance = of_set["running_var"][alive]
         ratios.append(norm.buffers["running_var"][alive] / variance)
         off = (norm.buffers["running_mean"] - of_set["running_mean"])[alive]
         means.append(np.abs(off) / np.sqrt(variance))
-    spread = np.log(np.maximum(np.concatenate(ratios), 1e-30))
-    typical = float(np.exp(np.median(spread))) if len(spread) else 1.0
-    within = min(np.log(WITHIN), abs(np.log(typical)) / 3)
-    agree = np.mean(np.abs(spread - np.log(typical)) < within) if len(spread) else 0.0
-    right = np.mean(np.concatenate(means) < MEANS_WITHIN) if len(spread) else 0.0
-    one = min(agree, right) >= AGREEING and abs(np.log(typical)) < np.log(LARGEST_FACTOR)
-    return (typical if one else 1.0), typical
+        batches = max(1, int(norm.buffers["num_batches_tracked"]))
+        weight = norm.momentum
+        left = 1 / batches if weight is None else weight / (2 - weight)  # after averaging
+        chance.append(spread[alive] * np.sqrt(left))
+    ratios = np.log(np.maximum(np.concatenate(ratios), 1e-30))
+    if not len(ratios):
+        return 1.0, 1.0
+    size = np.median(ratios)
+    within = min(np.log(WITHIN), abs(size) / 3)
+    within = np.clip(STRAY * np.concatenate(chance), within, abs(size) / 2)
+    agree = np.mean(np.abs(ratios - size) < within)
+    right = np.mean(np.concatenate(means) < MEANS_WITHIN)
+    one = min(agree, right) >= AGREEING and abs(size) < np.log(LARGEST_FACTOR)
+    return (float(np.exp(size)) if one else 1.0), float(np.exp(size))
 
 
 def _scaled(buffers, factor):
