@@ -22,7 +22,7 @@ SEEDS = (0, 1)
 TASKS = {
     "mnist_first": (FASTER, 200, (-4, -3, -2, -1, 0, 1)),
     "mnist": (SIGMOIDS, 5000, (-1, 0, 1)),
-    "mnist_10000": (CONVNETS, 1000, (-3, -2, -1)),
+    "mnist_10000": (CONVNETS, 1000, (-4, -3, -2, -1)),
 }
 
 
