@@ -168,16 +168,17 @@ KINDS = ("none", "BN", "BN own")
 def strange_inputs_mnist(seed, draw, arms):
     """C32 on MNIST: what networks make of letters and of other pictures that are no digits.
 
-    Convolutions to 8, 16 and 32 maps, ReLU, max-pooling, and a linear layer that sees all pixels of the
-    last maps ("flatten") or the mean of each ("average"); 10,000 training images, batches of 50,
-    SGD with momentum 0.9, 5 epochs, each network at its tuned rate. Known pictures are 1,000 test
-    digits; strange ones 1,000 letters of notMNIST, patches of photographs, these digits with ink
-    and paper exchanged, noise, and these digits with their pixels shuffled. Stored statistics are
-    the exact ones of 2,000 training images. Measures as in `strange_inputs`; a lead is what batch
-    norm reaches with at least four of the five kinds. The seeds begin at 2000: a first design, with
-    two convolutions and 3 epochs, had been run on those from 1000 and left plain networks with the
-    average head far behind, so that it compared confidences of networks that had learned with those
-    of some that had not.
+    Convolutions to 8, 16 and 32 maps, ReLU, max-pooling, and a linear layer that sees all pixels of
+    the last maps ("flatten") or the mean of each ("average"); 10,000 training images, batches of
+    50, SGD with momentum 0.9, 5 epochs, each network at its tuned rate. Known pictures are 1,000
+    test digits; strange ones 1,000 letters of notMNIST, patches of photographs, these digits with
+    ink and paper exchanged, noise, and these digits with their pixels shuffled. Stored statistics
+    are the exact ones of 2,000 training images. Measures as in `strange_inputs`; a lead is what
+    batch norm reaches with at least four of the five kinds.
+
+    The seeds begin at 2000: a first design, with two convolutions and 3 epochs, had been run on
+    those from 1000 and left plain networks with the average head far behind, so that it compared
+    confidences of networks that had learned with those of some that had not.
     """
     data = split(seed, draw)
     rows = {
