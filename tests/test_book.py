@@ -712,6 +712,48 @@ def stubs_wait_and_solutions_pass(page):
             yield f"{where} is a stub that should say 'Not yet': {answer.splitlines()[0]}"
 
 
+def exercises_of(page):
+    """The numbers of the exercises, `**2. Write it.**`, and whether one ends with a checker."""
+    numbers, checked, inside = [], False, False
+    for cell in page.cells:
+        if cell["cell_type"] == "markdown":
+            for line in cell["source"].splitlines():
+                inside = line == "## Exercises" if line.startswith("## ") else inside
+                found = re.match(r"\*\*(\d+)\. ", line)
+                numbers += [int(found.group(1))] if inside and found else []
+        elif inside:
+            checked = checked or cell["source"].splitlines()[-1].startswith(CHECKERS)
+    return numbers, checked
+
+
+def with_exercises(*numbers, checker=True):
+    """A made-up chapter with exercises of these numbers, the last with a checker."""
+    asked = [md(f"**{number}. Write it.** And so on.") for number in numbers]
+    cells = [exercise("Not yet: nothing.")] if checker else [code("print(1)")]
+    return made_up(md("# Title"), md("## Exercises"), *asked, *cells, md("## Further reading"))
+
+
+@rule(
+    breaks=[
+        with_exercises(),
+        with_exercises(1, 2),
+        with_exercises(1, 2, 3, 4, 5, 6, 7),
+        with_exercises(1, 2, 4),
+        with_exercises(1, 2, 3, checker=False),
+        made_up(*with_exercises(1, 2, 3, checker=False).cells, exercise("Not yet: nothing.")),
+    ],
+    keeps=[with_exercises(1, 2, 3), with_exercises(*range(1, 7)), made_up(md("#"), name="intro")],
+)
+def a_chapter_has_three_to_six_exercises_and_a_checker(page):
+    if not page.is_chapter:
+        return
+    numbers, checked = exercises_of(page)
+    if not 3 <= len(numbers) <= 6 or numbers != [*range(1, len(numbers) + 1)]:
+        yield f"the exercises, `**1. Title.** …`, are numbered {numbers}: three to six, in order"
+    if not checked:
+        yield "no exercise ends with a checker of bnlib.exercises, which names the mistake"
+
+
 CLAIM = re.compile(r"\b(?:claims(?:\.md|\.html)?#|\{ref\}`(?:[^`]*<)?|\]\(#?)?([cC]\d\d)\b")
 
 
