@@ -381,6 +381,75 @@ def test_a_number_guessed_is_drawn_into_every_frame(fresh):
         assert marks["drawn"] == pytest.approx(marks["wanted"], abs=0.01)
 
 
+# --- the quiz ------------------------------------------------------------------------------------
+
+
+def test_the_quiz_marks_itself(browser, address):
+    with reading(browser, f"{address}/quiz.html") as (page, complaints):
+        form, other = page.locator("form.bn-quiz").first, page.locator("form.bn-quiz").last
+        questions = form.locator("fieldset")
+        submit, reset = form.locator("[type=submit]"), form.locator("[type=reset]")
+        assert not form.locator(".bn-answer").first.is_visible(), "the answer shows before marking"
+
+        questions.nth(0).locator("[data-right]").press("Space")
+        wrong = questions.nth(1).locator("input:not([data-right])").first
+        wrong.press("Space")
+        said = wrong.evaluate("input => input.labels[0].textContent.trim()")
+        submit.press("Enter")
+        assert page.evaluate("document.activeElement.textContent") == "1 of 12 right."
+        answers = [question.locator(".bn-answer") for question in questions.all()[:3]]
+        words = [answer.locator("summary").inner_text() for answer in answers]
+        assert words == ["Right", "Not right", "Not answered"]
+        reasons = [answer.locator("li:visible").all() for answer in answers]
+        assert [len(found) for found in reasons] == [0, 1, 0]
+        assert said in reasons[1][0].inner_text()
+        assert reasons[1][0].locator("a").get_attribute("href")
+        assert not wrong.is_enabled()
+        assert not other.locator(".bn-score").is_visible(), "each form for itself"
+
+        reset.press("Enter")
+        assert not answers[0].is_visible()
+        assert form.locator("input:checked").count() == 0
+        for question in questions.all():
+            question.locator("[data-right]").check()
+        submit.press("Enter")
+        assert form.locator(".bn-score").inner_text() == "12 of 12 right."
+    assert not complaints, "\n".join(complaints)
+
+
+# --- one sheet -----------------------------------------------------------------------------------
+
+# Letters smaller than the limit in CSS pixels (indices may be), and what is wider than its place.
+CRAMPED = """limit => {
+    const faults = [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const element = texts.currentNode.parentElement;
+        if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
+        if (element.closest("mjx-container")) continue;
+        if (parseFloat(getComputedStyle(element).fontSize) < limit) faults.push(element.outerHTML);
+    }
+    for (const place of document.querySelectorAll("article :is(div, table, p)")) {
+        if (place.scrollWidth > place.clientWidth + 1) faults.push(place.outerHTML);
+    }
+    return faults;
+}"""
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_one_page_is_one_page(browser, address, paper):
+    with reading(browser, f"{address}/on_one_page.html") as (page, _):
+        pdf = page.pdf(format=paper, outline=True, tagged=True)
+        inches = {"A4": 210 / 25.4, "Letter": 8.5}[paper] - 18 / 25.4  # less the margins of @page
+        page.set_viewport_size({"width": int(96 * inches), "height": 1000})
+        page.emulate_media(media="print")
+        cramped = page.evaluate(CRAMPED, 8 * 96 / 72)
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == 1
+    for heading in (b"Forward", b"Backward", b"Two modes", b"Frameworks", b"What was found"):
+        assert b"/Title (" + heading in pdf
+    assert not cramped, "\n".join(fault[:200] for fault in cramped)
+
+
 # --- everyone can read it ------------------------------------------------------------------------
 
 
