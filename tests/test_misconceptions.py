@@ -82,14 +82,6 @@ def test_every_page_of_the_list_is_in_the_book():
     assert MISCONCEPTIONS.keys() <= {page.name for page in BOOK_PAGES}
 
 
-def test_the_teachers_page_lists_them_all():
-    (page,) = (page for page in BOOK_PAGES if page.name == "for_teachers")
-    listed = re.findall(
-        r"\(#misconception-([\w-]+)\)", page.cells[0]["source"].partition("\n(misconceptions)=")[2]
-    )
-    assert listed == [name for anchors in map(anchored, BOOK_PAGES) for name in anchors]
-
-
 def test_the_test_can_go_red():
     text = '## Misconceptions\n\n(misconception-eps)=\n**"It only prevents 0/0."** It sets a scale.'
     assert anchored(made_up(md(text))).keys() == {"eps"}
