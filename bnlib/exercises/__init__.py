@@ -15,7 +15,8 @@ made-up batches; `forward`, `backward`, `graph_nodes`, `evidence`, and with cata
 `weights`, `running`, `groups`, `drift`, `folding`, `merging` and `whitening`, have the batches and
 the checkers. `gradient_checks` asks a reader's check about `backward_suspects`, and `blindness`
 says why it could not see. `examination` asks and answers, `diagnosis` finds the mistake, `calling`
-survives the reader's function, and `pointers` knows where the book derives what.
+survives the reader's function, and `pointers` knows where the book derives what. `grading` asks a
+student's notebook, in a process of its own, where `answering` runs it.
 """
 
 from bnlib.exercises.answers import Answer
