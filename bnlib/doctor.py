@@ -57,7 +57,7 @@ STANDARD_ERRORS = NormalDist().inv_cdf(1 - 0.05 / 20 / 2)
 # factor is at most that of two values, either way. Chance: a running average over few or small
 # batches is itself off; but never by more than half of the factor.
 AGREEING, WITHIN, MEANS_WITHIN, LARGEST_FACTOR = 0.9, 1.25, 0.3, 2.2
-STRAY = NormalDist().inv_cdf((1 + AGREEING) / 2)  # deviations that hold so many by chance
+STRAY = 2  # deviations, which hold by chance clearly more than have to agree
 SHUFFLES = 4
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bnlib import datasets, optim, training
-from bnlib.doctor import CAUSES, RUNGS, SHUFFLES, Step, examine
+from bnlib.doctor import CAUSES, RUNGS, SHUFFLES, Step, _shared_factor, examine
 from bnlib.functional import softmax_cross_entropy
 from bnlib.inference import reestimate
 from bnlib.layers import BatchNorm, Dropout, Linear, Residual, Sequential, convnet, mlp
@@ -103,6 +103,10 @@ def inverted_contrast(network, data):
     return data._replace(x_test=3 * data.x_test - 1)
 
 
+def a_few(network, data):
+    return data._replace(**{name: value[:400] for name, value in data._asdict().items()})
+
+
 def queue_of_classes(network, data):
     order = np.argsort(data.y_test, kind="stable")
     return data._replace(x_test=data.x_test[order], y_test=data.y_test[order])
@@ -151,7 +155,7 @@ SICK = {
     "two classes a batch, dimmed": (TWO_CLASSES, [dimmed], {SORTED, SHIFT}),
     # In small batches deeper layers store other variances than the whole set has.
     "batches of 4, corrected twice": (SMALL_BATCHES, [corrected_for_two], {SMALL, BESSEL}),
-    "batches of 2": (BATCHES_OF_2, [], {SMALL}),
+    "batches of 2": (BATCHES_OF_2, [a_few], {SMALL}),
     # Old averages may have any variance: a factor in them cannot be told from age.
     "faint averages, corrected twice": ({"seed": 1}, [faint_averages, corrected_for_two], {STALE}),
 }  # fmt: skip
@@ -293,6 +297,19 @@ def deep(rng):
     return Sequential(
         Linear(4, 4, rng=rng), BatchNorm(4, affine=False), inner, Linear(4, 3, rng=rng)
     )
+
+
+def test_averages_over_few_values_may_scatter_about_their_factor():
+    rng, norm = np.random.default_rng(0), BatchNorm(300, momentum=0.03)
+    for batch in rng.normal(size=(400, 2, 300)):
+        norm.forward(batch, training=True)
+    norm.buffers["running_var"] = 2 * norm.buffers["running_var"]
+    right = [{"running_mean": np.zeros(300), "running_var": np.ones(300)}]
+    of_two = [np.full(300, np.sqrt(2))]  # deviation of the variance of two values, over its mean
+    assert _shared_factor([norm], right, of_two)[0] == pytest.approx(2, rel=0.1)
+    assert _shared_factor([norm], right, [np.zeros(300)])[0] == 1
+    norm.buffers["running_var"] = np.exp(rng.uniform(-1, 2, 300))  # old, not scattered
+    assert _shared_factor([norm], right, of_two)[0] == 1
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
