@@ -40,6 +40,10 @@ RATES: dict[str, float] = {
     "plain": 3.0,
     "standardized": 1.0,
     "batch norm": 3.0,
+    "none flatten": 0.03,
+    "BN flatten": 0.03,
+    "none average": 0.03,
+    "BN average": 0.1,
 }
 
 
