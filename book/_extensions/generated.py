@@ -17,7 +17,7 @@ import quiz
 class Generated(SphinxDirective):
     """A directive that is replaced by the Markdown that `text` returns."""
 
-    sources = ()
+    sources = (one_page.__file__,)
 
     def run(self):
         """Return the nodes of the Markdown."""
@@ -31,7 +31,7 @@ class Generated(SphinxDirective):
 class Verdicts(Generated):
     """The verdicts of the notebooks just executed, in few words."""
 
-    sources = (*LEDGER_SOURCES, one_page.SHORT)
+    sources = (one_page.__file__, one_page.SHORT, *LEDGER_SOURCES)
 
     def text(self):
         """Return the paragraphs, one for each kind of verdict."""
@@ -53,7 +53,8 @@ class Quiz(SphinxDirective):
 
     def run(self):
         """Return the form as HTML."""
-        self.env.note_dependency(str(quiz.QUESTIONS))
+        for path in (quiz.__file__, quiz.QUESTIONS):
+            self.env.note_dependency(str(path))
         form = quiz.html(quiz.load(), self.arguments[0])
         return [nodes.raw("", form, format="html")]
 
