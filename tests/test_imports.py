@@ -49,7 +49,7 @@ MAY_KNOW = {
     "inference": TRAINED,
     "ood": TRAINED,
     "experiments": TRAINED
-    | {"diagnostics", "inference", "ood", "whitening"}
+    | {"diagnostics", "downloads", "inference", "ood", "whitening"}
     | {"covariate_shift", "landscape", "batch_noise", "silencing"},
     "exercises": {"normalization", "relatives", "graph", "gradcheck", "verdicts"},
     "workers": {"normalization", "layers"},
