@@ -158,7 +158,7 @@ def settings(network):
     """
     kinds = [kind for kind in type(network).__mro__ if kind.__module__.startswith("bnlib.layers.")]
     kind = type(network) if kinds[0].__name__ == "Layer" else kinds[0]
-    found = {"layer": kind.__name__}
+    found: dict = {"layer": kind.__name__}
     for name, value in vars(network).items():
         value = value.item() if isinstance(value, np.generic) else value
         value = list(value) if isinstance(value, tuple) else value

@@ -269,7 +269,7 @@ def _in_batches(network, norms, x, labels, batch_size, rng):
     """Pass a set in batches, each normalized by itself: shuffled, and as served."""
     stored = [norm.buffers for norm in norms]
     total, times, batches = np.zeros((2, len(x))), np.zeros(len(x)), []
-    statistics = [[] for _ in norms]
+    statistics: list = [[] for _ in norms]
 
     def passed(order):
         for start in range(0, len(x) - batch_size + 1, batch_size):

@@ -7,7 +7,7 @@ import sys
 
 from bnlib import experiments
 from bnlib.experiments import judging, records, runs
-from bnlib.experiments.experiment import ExperimentError, find
+from bnlib.experiments.experiment import Experiment, ExperimentError, find
 from bnlib.experiments.reporting import Report
 
 KEPT = "Interrupted. Finished seeds are kept; the same command goes on from there."
@@ -123,7 +123,7 @@ def _run(wish, known, report):
 
 def _chosen(names, known):
     """The experiments of these names, each once; of a chapter's name all of its."""
-    chosen = {}
+    chosen: dict[str, Experiment] = {}
     for name in names:
         own = [one for one in known.values() if one.chapter == name and name not in known]
         chosen |= {one.name: one for one in own or [find(name, known)]}

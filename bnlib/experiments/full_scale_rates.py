@@ -8,6 +8,7 @@ is not measured again. The choices are printed, for `full_scale.RATES`.
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bnlib.datasets import Dataset
 from bnlib.experiments import convnets, tuning
@@ -19,7 +20,7 @@ from bnlib.experiments.training import FASTER
 SCORES = Path(__file__).parents[2] / "results" / "full_scale_rates.json"
 SEEDS = (0, 1)
 # By data set: the arms, how many images to validate on, and the places to begin with.
-TASKS = {
+TASKS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {
     "mnist_first": (FASTER, 200, (-4, -3, -2, -1, 0, 1)),
     "mnist": (SIGMOIDS, 5000, (-1, 0, 1)),
     "mnist_10000": (CONVNETS, 1000, (-4, -3, -2, -1)),
