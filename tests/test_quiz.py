@@ -108,7 +108,7 @@ def test_fixed_map(form):
 def test_half_fire(form):
     numbers, right = asked("half-fire", form)
     passed = (normalized(*numbers[:4])[0] > 0).sum()
-    assert ["None", "One", "Two", "Three", "Four"][passed] == right
+    assert ["None", "One", "Two", "Three", "Four"][passed] == right.split(",")[0]
 
 
 @forms
