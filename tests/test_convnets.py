@@ -68,7 +68,7 @@ def test_rates_come_from_the_arm_or_from_the_table(data):
 def test_rates_are_chosen_inside_their_grid_and_kept(tmp_path, monkeypatch, capsys):
     calls = []
 
-    def measure(jobs):
+    def measure(_, jobs):
         calls.append(jobs)
         # 3 is best for plain networks, 0.3 and 0.1 alike for the others
         goals = {"plain": [1], "norm=layer": [-1, -2]}
@@ -77,7 +77,7 @@ def test_rates_are_chosen_inside_their_grid_and_kept(tmp_path, monkeypatch, caps
             for arm, places, _ in jobs
         ]
 
-    monkeypatch.setattr(convnets, "_in_parallel", measure)
+    monkeypatch.setattr(tuning, "in_parallel", measure)
     file = tmp_path / "rates.json"
     convnets.choose([ConvArm(), ConvArm("batch", lr=1.0)], file)
     tried = [sum(len(places) for _, places, _ in jobs) for jobs in calls]

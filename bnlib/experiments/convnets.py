@@ -163,7 +163,8 @@ def choose(arms, file, *, seeds=(0, 1, 2), start=(-3, -2, -1, 0)):
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     missing = {name: (arm,) for name, arm in named.items() if name not in known}
     starts = dict.fromkeys(missing, start)
-    found = tuning.tune(missing, _in_parallel, seeds=seeds, starts=starts)
+    measure = functools.partial(tuning.in_parallel, _scores)
+    found = tuning.tune(missing, measure, seeds=seeds, starts=starts)
     measured = {name: tuning.by_rate(by_place) for name, by_place in found.items()}
     scores = {name: (known | measured)[name] for name in named}
     file.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8", newline="\n")
@@ -181,14 +182,6 @@ def best(scores):
     from bnlib.experiments import tuning
 
     return {name: tuning.best_rate(own) for name, own in scores.items()}
-
-
-def _in_parallel(jobs):
-    """The scores of all jobs (arm, places, seed), on all cores."""
-    import joblib
-
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return joblib.Parallel(n_jobs=-1, verbose=1)(joblib.delayed(_scores)(*job) for job in jobs)
 
 
 def _scores(arm, places, seed):

@@ -7,12 +7,12 @@ is not measured again. The choices are printed, for `full_scale.RATES`.
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bnlib.datasets import Dataset
 from bnlib.experiments import convnets, tuning
-from bnlib.experiments.arms import split, train
+from bnlib.experiments.arms import train
 from bnlib.experiments.data import draw_of
 from bnlib.experiments.full_scale import CONVNETS, SIGMOIDS
 from bnlib.experiments.training import FASTER
@@ -29,10 +29,7 @@ TASKS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {
 
 def validation_data(seed, name):
     """The training images of a seed, its last ones in the place of the test images."""
-    data = split(seed, draw_of(name))
-    cut = len(data.x_train) - TASKS[name][1]
-    x, y = data.x_train, data.y_train
-    return Dataset(x[:cut], y[:cut], x[cut:], y[cut:])
+    return tuning.validation_data(seed, draw_of(name), TASKS[name][1])
 
 
 def scores(name, arm, places, seed):
@@ -47,22 +44,15 @@ def scores(name, arm, places, seed):
     return [run.test_accuracy for run in runs.values()]
 
 
-def in_parallel(jobs):
-    """The scores of all jobs, on all cores."""
-    import joblib
-
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return joblib.Parallel(n_jobs=-1, verbose=5)(joblib.delayed(scores)(*job) for job in jobs)
-
-
 def main():
     """Tune the arms that the file of scores does not have yet, one data set after the other."""
     known = json.loads(SCORES.read_text(encoding="utf-8")) if SCORES.exists() else {}
+    measure = partial(tuning.in_parallel, scores)
     for data, (arms, _, start) in TASKS.items():
         missing = {
             name: (data, arm) for name, arm in arms.items() if arm.lr is None and name not in known
         }
-        found = tuning.tune(missing, in_parallel, seeds=SEEDS, starts=dict.fromkeys(missing, start))
+        found = tuning.tune(missing, measure, seeds=SEEDS, starts=dict.fromkeys(missing, start))
         known |= {name: tuning.by_rate(by_place) for name, by_place in found.items()}
         SCORES.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8", newline="\n")
     print({name: tuning.best_rate(own) for name, own in known.items()})

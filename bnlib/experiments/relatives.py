@@ -6,6 +6,7 @@ seeds and validation images only; all scores are in `results/relatives_rates.jso
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,21 +224,13 @@ def choose():
     wanted = untuned()
     found = tuning.tune(
         {name: (arm,) for name, (arm, _) in wanted.items()},
-        _measure,
+        partial(tuning.in_parallel, _scores),
         seeds=SEEDS,
         starts={name: sorted(places) for name, (_, places) in wanted.items()},
     )
     scores = {name: tuning.by_rate(by_place) for name, by_place in found.items()}
     SCORES.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8", newline="\n")
     print(convnets.best(scores))
-
-
-def _measure(jobs):
-    """The scores of all jobs (arm, places, seed), on two cores."""
-    import joblib
-
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return joblib.Parallel(n_jobs=2, verbose=1)(joblib.delayed(_scores)(*job) for job in jobs)
 
 
 def _scores(arm, places, seed):

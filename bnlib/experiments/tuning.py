@@ -11,6 +11,7 @@ member with the best score at its own rate is chosen. All scores go to the file
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +64,11 @@ def untuned():
     return {d: (arm, "area" if d in speed else "end") for d, arm in arms.items()}
 
 
-def validation_data(seed):
+def validation_data(seed, draw=datasets.digits, count=VALIDATION):
     """The training images of a seed, its last ones in the place of the test images."""
-    data = split(seed, datasets.digits)
+    data = split(seed, draw)
     x, y = data.x_train, data.y_train
-    cut = len(x) - VALIDATION
+    cut = len(x) - count
     return datasets.Dataset(x[:cut], y[:cut], x[cut:], y[cut:])
 
 
@@ -133,8 +134,8 @@ def choice(measured):
     return max(sorted(measured), key=lambda place: measured[place])
 
 
-def in_parallel(jobs):
-    """The scores of all jobs, on all cores."""
+def in_parallel(scores, jobs):
+    """scores(*job) of all jobs, on all cores."""
     import joblib
 
     with joblib.parallel_config("loky", inner_max_num_threads=1):
@@ -183,7 +184,7 @@ def main():
     known = json.loads(SCORES.read_text(encoding="utf-8")) if SCORES.exists() else {}
     found = {name: scores for name, scores in known.items() if name in arms}
     missing = {name: arm for name, arm in arms.items() if name not in found}
-    for name, by_place in tune(missing, in_parallel).items():
+    for name, by_place in tune(missing, partial(in_parallel, scores)).items():
         found[name] = by_rate(by_place)
     write(found)
 

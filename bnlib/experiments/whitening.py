@@ -330,7 +330,8 @@ def choose():
     wanted = {name: set(tuning.START) for name in arms}
     while any(wanted.values()):
         jobs = [(name, place) for name, places in wanted.items() for place in sorted(places)]
-        measured = _measure([(arms[name], place, seed) for name, place in jobs for seed in SEEDS])
+        each = [(arms[name], place, seed) for name, place in jobs for seed in SEEDS]
+        measured = tuning.in_parallel(_scores, each)
         means = np.reshape(measured, (len(jobs), len(SEEDS), len(WANTED))).mean(axis=1)
         for (name, place), values in zip(jobs, means.tolist(), strict=True):
             for how, value in zip(WANTED, values, strict=True):
@@ -365,14 +366,6 @@ def best(scores):
             ]
             chosen[how][base] = min(tried)[1:]
     return chosen
-
-
-def _measure(jobs):
-    """The scores of all jobs (arm, place, seed), on all cores."""
-    import joblib
-
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return joblib.Parallel(n_jobs=-1, verbose=1)(joblib.delayed(_scores)(*job) for job in jobs)
 
 
 def _scores(arm, place, seed):
