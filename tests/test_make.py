@@ -1,4 +1,4 @@
-"""The scripts behind `make`: choosing a Python, stamps, storing notebooks, the ledger."""
+"""The scripts behind `make`: choosing a Python, stamps, storing notebooks."""
 
 import os
 import subprocess
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import build
 import environment
-import ledger
 import nbformat
 import notebooks
 import pytest
@@ -18,8 +17,6 @@ from nbformat.v4 import (
     new_notebook,
     new_output,
 )
-
-from bnlib.verdicts import Contrast, Finding, Interval, Rule, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "book" / "_make"
@@ -261,220 +258,6 @@ def test_a_failing_cell_leaves_every_notebook_as_it_was(tmp_path, monkeypatch):
     assert "failing.ipynb: a cell failed" in sentence
     assert "ZeroDivisionError" in sentence
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-# --- the ledger -----------------------------------------------------------------------------------
-
-
-def claim(name, post, en, ko, **more):
-    return {"id": name, "post": post, "kind": "shown", "en": en, "ko": ko, **more}
-
-
-CLAIMS = [
-    claim("C01", "0", "Scale\nmatters.", "크기가 중요하다."),
-    claim("C05", "0, 1", "Mean 0.", "평균은 0이다."),
-    claim("C09", "1 (against 2)", "No.", "아니다.", note="Yes."),
-]
-
-
-def chapter(*printed, target=""):
-    """A chapter whose one code cell has printed these lines."""
-    output = new_output("stream", name="stdout", text="\n".join(printed) + "\n")
-    title = new_markdown_cell(f"# Follow the numbers\n{target}")
-    return new_notebook(cells=[title, new_code_cell("show()", outputs=[output])])
-
-
-def paragraphs(*chapters, rules=()):
-    """The ledger's paragraphs by anchor."""
-    page = ledger.ledger(CLAIMS, {f"chapter_{i}": book for i, book in enumerate(chapters)}, rules)
-    parts = [part for part in page.split("\n\n") if part.startswith("(c")]
-    return {part.split(")=")[0][1:]: part for part in parts if not part.startswith("(claims)")}
-
-
-def test_without_a_verdict_a_claim_is_not_yet_tested():
-    rows = paragraphs(chapter("nothing about it"))
-    assert list(rows) == ["c01", "c05", "c09"]
-    assert all("not yet tested" in row for row in rows.values())
-    assert "Scale matters." in rows["c01"]
-    assert '<span lang="ko">크기가 중요하다.</span>' in rows["c01"]
-    assert "posts 0, 1" in rows["c05"]
-    assert "Yes." in rows["c09"]
-
-
-def test_a_verdict_line_gives_the_verdict_and_the_place():
-    rows = paragraphs(chapter("other", "verdict C05: holds when eps = 0"))
-    assert "**holds when eps = 0** in [Follow the numbers](chapter_0.ipynb)" in rows["c05"]
-    assert "not yet tested" in rows["c01"]
-    rows = paragraphs(chapter("verdict C05: holds", target="\n(zero-mean)="))
-    assert "**holds** in [Follow the numbers](#zero-mean)" in rows["c05"]
-
-
-@pytest.mark.parametrize(
-    ("printed", "sentence"),
-    [
-        (["verdict C99: holds"], "prints a verdict for C99"),
-        (["verdict C05: holds", "verdict C05: does not hold here"], "C05 must have one verdict"),
-        (
-            ["verdict C05 (a): holds", "verdict C05 (a): does not hold here"],
-            r"C05 \(a\) must have one verdict",
-        ),
-        (["verdict C99 (a): holds"], "prints a verdict for C99"),
-        (["verdict C05: probably"], "no verdict that I know"),
-        (["verdict C05 (): holds"], "no verdict that I know"),
-        (["verdict C05 (a) holds"], "no verdict that I know"),
-        (["verdict C5: holds"], "no verdict that I know"),
-    ],
-)
-def test_verdicts_that_do_not_fit_are_refused(printed, sentence):
-    with pytest.raises(ledger.LedgerError, match=sentence):
-        paragraphs(chapter(*printed))
-
-
-def test_two_chapters_cannot_disagree():
-    with pytest.raises(ledger.LedgerError, match="C05 must have one verdict"):
-        paragraphs(chapter("verdict C05: holds"), chapter("verdict C05: not resolved here"))
-
-
-def test_a_claim_shows_all_its_parts_and_where_they_stand():
-    first = chapter(
-        "verdict C05 (the mean): holds",
-        "verdict C05 (the variance): holds when eps = 0",
-        "verdict C05 (the mean): holds",
-        target="\n(zero-mean)=",
-    )
-    rows = paragraphs(first, chapter("verdict C05: does not hold here"))
-    assert (
-        rows["c05"]
-        .splitlines()[1]
-        .endswith(
-            ": **holds** (the mean), **holds when eps = 0** (the variance) in"
-            " [Follow the numbers](#zero-mean);"
-            " **does not hold here** in [Follow the numbers](chapter_1.ipynb)\\"
-        )
-    )
-
-
-def finding(name, estimate, *, wanted="more", scale="linear", answer="yes", seeds=20):
-    smallest = {"most": 0.5, "more": 1.25 if scale == "log" else 0.01}[wanted]
-    contrast = Contrast(name, "loss", {"a": 1.0}, wanted, smallest, scale)
-    return Finding(
-        contrast, Interval(estimate, 0.9 * estimate, 1.1 * estimate), 0.01, answer, seeds
-    )
-
-
-def measured(*findings, verdict="holds", part="", claim="C09"):
-    """A rule of these findings, and its verdict."""
-    rule = Rule(claim, "A ratio\nabove x1.25.", tuple(f.contrast for f in findings), part=part)
-    return rule, Verdict(rule, verdict, findings, {}, 46)
-
-
-def test_a_rule_is_told_before_there_are_results():
-    rule, _ = measured(finding("BN / plain", 1.5, scale="log"))
-    row = paragraphs(chapter("…"), rules=[(rule, None)])["c09"]
-    assert "): not yet tested\\\n" in row
-    assert "\\\n*Rule.* A ratio above x1.25.\\\n*Note.* Yes." in row
-    assert "Measured" not in row
-
-
-def test_effects_follow_their_rule():
-    rules = [
-        measured(
-            finding("BN / plain", 1.5, scale="log"),
-            finding("BN - plain", -0.0123456),
-            finding("BN trains", 0.9, wanted="most"),
-            finding("steps", 1234.56),
-        ),
-        measured(finding("gap", 0.0, seeds=40), part="the gap", verdict="not resolved here"),
-    ]
-    page = chapter("verdict C09: holds", "verdict C09 (the gap): not resolved here")
-    row = paragraphs(page, rules=rules)["c09"]
-    assert (
-        "\\\n*Measured.* BN / plain: x1.50 [1.35, 1.65]; BN - plain: -0.0123 [-0.0111, -0.0136];"
-        " BN trains: 18 of 20 seeds [0.810, 0.990]; steps: 1235 [1111, 1358];"
-        " 20 seeds, one family of 46 intervals\\\n" in row
-    )
-    assert (
-        "*Rule (the gap).* A ratio above x1.25.\\\n*Measured (the gap).* gap: 0 [0, 0]; 40" in row
-    )
-
-
-def test_of_many_effects_the_extremes_are_told():
-    many = [finding(f"scale {i}", 1.0 + i, answer="yes" if i else "no") for i in range(16)]
-    row = paragraphs(chapter("verdict C09: holds"), rules=[measured(*many)])["c09"]
-    assert "*Measured.* 15 of 16 contrasts say yes; smallest: scale 0: 1.00 [" in row
-    assert "; largest: scale 15: 16.0 [" in row
-    assert "scale 7" not in row
-
-
-def test_a_part_that_waits_is_named_and_not_counted():
-    rule, _ = measured(finding("gap", 1.0), part="the gap")
-    page = {"a": chapter("verdict C09: holds", "verdict C05: holds")}
-    text = ledger.ledger(CLAIMS, page, [(rule, None)])
-    assert "**holds** in [Follow the numbers](a.ipynb); not yet tested (the gap)" in text
-    assert "Tested so far: 1 of 3." in text
-
-
-@pytest.mark.parametrize(
-    ("printed", "told"),
-    [
-        (["C09: holds", "C09 (on MNIST): holds"], "They agree."),
-        (
-            ["C09: holds", "C09 (on MNIST): not resolved here"],
-            "They disagree: **holds** on the digits, **not resolved here** on MNIST.",
-        ),
-        (
-            ["C09 (a): holds", "C09 (b): holds", "C09 (b, on MNIST): holds when cold",
-             "C09 (a, on MNIST): holds"],
-            "They disagree (b): **holds** on the digits, **holds when cold** on MNIST. "
-            "They agree (a).",
-        ),
-        (["C09 (a): holds"], None),
-        (["C09 (a, on MNIST): holds"], None),
-    ],
-)  # fmt: skip
-def test_where_mnist_and_the_digits_disagree_is_said(printed, told):
-    row = paragraphs(chapter(*(f"verdict {line}" for line in printed)))["c09"]
-    if told is None:
-        assert "MNIST and the digits" not in row
-    else:
-        assert f"*MNIST and the digits.* {told}\\\n" in row
-
-
-def test_a_printed_verdict_must_be_that_of_the_results():
-    rules = [measured(finding("gap", 1.0), verdict="does not hold here")]
-    with pytest.raises(ledger.LedgerError, match="C09 is 'does not hold here' by its results"):
-        paragraphs(chapter("verdict C09: holds"), rules=rules)
-    paragraphs(chapter("verdict C09 (else): holds"), rules=rules)
-    with pytest.raises(ledger.LedgerError, match="a rule for C99, no known claim"):
-        paragraphs(chapter("…"), rules=[measured(finding("gap", 1.0), claim="C99")])
-
-
-def test_the_rules_of_all_experiments_are_told():
-    text = ledger.LEDGER.read_text(encoding="utf-8")
-    for rule, judged in ledger.judged_rules():
-        assert f"*{ledger.labelled('Rule', rule.part)}.* {ledger.one_line(rule.says)}" in text
-        assert judged is None or judged.rule is rule
-
-
-def test_an_id_stands_once_among_the_claims():
-    with pytest.raises(ledger.LedgerError, match="'C01'"):
-        ledger.ledger([*CLAIMS, CLAIMS[0]], {})
-
-
-def test_every_page_of_the_table_of_contents_is_found():
-    contents = {
-        "root": "intro",
-        "parts": [
-            {"caption": "One", "chapters": [{"file": "a", "sections": [{"file": "b.ipynb"}]}]},
-            {"chapters": [{"file": "c"}, {"url": "https://example.org"}]},
-        ],
-    }
-    assert list(ledger.chapters(contents)) == ["intro", "a", "b", "c"]
-
-
-def test_the_committed_ledger_is_what_the_notebooks_give():
-    committed = ledger.LEDGER.read_text(encoding="utf-8")
-    assert committed == ledger.page(sorted(ledger.BOOK.glob("*.ipynb")))
 
 
 # --- the picture of the README --------------------------------------------------------------------

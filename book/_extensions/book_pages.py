@@ -26,7 +26,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LEDGER = "claims"  # the page that is generated
 COLLECT_VERDICTS = (LEDGER, "on_one_page")
 LEDGER_MAKER = ROOT / "book" / "_make" / "ledger.py"
-LEDGER_SOURCES = (LEDGER_MAKER, ROOT / "book" / "claims.yml", ROOT / "book" / "_toc.yml")
+LEDGER_SOURCES = (
+    LEDGER_MAKER,
+    LEDGER_MAKER.with_name("citing.py"),
+    LEDGER_MAKER.with_name("forest.py"),
+    ROOT / "book" / "claims.yml",
+    ROOT / "book" / "_toc.yml",
+)
 
 # What bnlib's display and widgets write, each to be followed by an aria-label.
 NAMELESS = ('class="bn-picture" role="img"', 'class="bn-moving" role="group"')

@@ -1,5 +1,6 @@
-"""Directives for what pages show of data: `verdicts`, `conventions` and `quiz`."""
+"""Directives for what pages show of data, `verdicts`, `conventions`, `quiz`; and files to take."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sphinx.util.docutils import SphinxDirective
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "_make"))
 
+import ledger
 import one_page
 import quiz
 
@@ -59,8 +61,21 @@ class Quiz(SphinxDirective):
         return [nodes.raw("", form, format="html")]
 
 
+def bring_tables(app):
+    """Put the ledger's tables and the results that they rest on beside the pages."""
+    if app.builder.format != "html":
+        return
+    results = Path(app.outdir, "results")
+    results.mkdir(parents=True, exist_ok=True)
+    for path in ledger.TABLES.values():
+        shutil.copyfile(path, Path(app.outdir, path.name))
+    for path in sorted((ledger.BOOK.parent / "results").glob("*.jsonl")):
+        shutil.copyfile(path, results / path.name)
+
+
 def setup(app):
     """Make the directives known."""
+    app.connect("builder-inited", bring_tables)
     app.add_directive("verdicts", Verdicts)
     app.add_directive("conventions", Conventions)
     app.add_directive("quiz", Quiz)

@@ -1,0 +1,58 @@
+// The ledger's filter: shows the claims that have a verdict, a post and a chapter as chosen. The
+// choice stands in the address, so that it can be linked. Without this script the whole ledger shows.
+(() => {
+  "use strict";
+  const form = document.querySelector(".bn-filter");
+  const claims = [...document.querySelectorAll(".bn-claim")];
+  const sections = [...new Set(claims.map((claim) => claim.closest("section")))];
+  const lists = [...form.querySelectorAll("select")];
+
+  function fits(claim) {
+    return lists.every(({ name, value }) => !value || claim.dataset[name].split(" ").includes(value));
+  }
+
+  function filter() {
+    for (const claim of claims) claim.hidden = !fits(claim);
+    for (const section of sections) section.hidden = !section.querySelector(".bn-claim:not([hidden])");
+    const count = claims.filter((claim) => !claim.hidden).length;
+    form.querySelector("output").textContent = `${count} of ${claims.length} claims`;
+  }
+
+  function remember() {
+    const chosen = new URLSearchParams();
+    for (const { name, value } of lists) if (value) chosen.set(name, value);
+    const query = chosen.toString();
+    try {
+      history.replaceState(null, "", query ? `?${query}` : location.pathname);
+    } catch { /* a page from a folder may not change its address */ }
+  }
+
+  // Whoever follows a link to a claim must see it.
+  function reveal() {
+    const claim = document.getElementById(location.hash.slice(1))?.closest(".bn-claim");
+    if (!claim) return;
+    if (claim.hidden) form.reset();
+    claim.scrollIntoView();
+  }
+
+  const open = form.querySelector("[type=button]");
+  open.addEventListener("click", () => {
+    const all = open.getAttribute("aria-pressed") === "false";
+    open.setAttribute("aria-pressed", all);
+    for (const list of document.querySelectorAll(".bn-effects")) list.open = all;
+  });
+
+  form.addEventListener("change", () => { filter(); remember(); });
+  form.addEventListener("reset", () => setTimeout(() => { filter(); remember(); }));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("hashchange", reveal);
+
+  const chosen = new URLSearchParams(location.search);
+  for (const list of lists) {
+    const value = chosen.get(list.name);
+    if ([...list.options].some((option) => option.value === value)) list.value = value;
+  }
+  form.hidden = false;
+  filter();
+  if (location.hash) reveal();
+})();
