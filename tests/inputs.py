@@ -45,6 +45,10 @@ long_shapes = st.one_of(
     st.tuples(st.sampled_from([127, 255, 256, 257, 513, 1025, 2049, 4097]), st.just(2)),
     st.tuples(st.integers(2, 9), st.just(2), st.integers(8, 20), st.integers(8, 20)),
 )
+small_shapes = st.one_of(
+    st.tuples(st.integers(2, 6), st.integers(1, 3)),
+    st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(2, 3)),
+)
 epsilons = st.sampled_from([1e-5, 1e-3, 1e-12, 1e-8, 0.1, 10.0, 1e-15])
 seeds = SEEDS.map(np.random.default_rng)
 

@@ -13,6 +13,8 @@ is SAFETY levels of what was added up to make the number, so a difference of two
 lose digits, and nothing else may.
 """
 
+import functools
+from decimal import Decimal
 from typing import NamedTuple
 
 import exact
@@ -27,14 +29,18 @@ from inputs import (
     layouts,
     long_shapes,
     parameters,
+    seeds,
     shapes,
+    small_shapes,
     tried,
     upstreams,
 )
 
-from bnlib import normalization
+from bnlib import graph, layers, normalization
 
 SAFETY = 3
+AVERAGES = ("running_mean", "running_var")
+NORMS = ("batch_norm", "layer_norm", "instance_norm", "rms_norm")
 ANSWERS = ("y", "dx", "dgamma", "dbeta")
 DOUBLE = np.finfo(np.float64).eps
 
@@ -174,6 +180,17 @@ def tolerances(case, exactly, level):
     )
 
 
+def statistic_tolerances(case, exactly):
+    """How far mean and biased variance of each row may be from the truth."""
+    level = case.norm.rows(exactly.level)[:, 0]
+    _, var, inverse = map(np.array, exactly.forward[:3])
+    underflow = float(np.finfo(np.promote_types(case.x.dtype, np.float32)).smallest_normal)
+    return (
+        SAFETY * (level / inverse + DOUBLE * np.abs(exactly.forward.mean) + underflow),
+        SAFETY * (level * var + (level / inverse) ** 2 + underflow),
+    )
+
+
 def exact_answers(exactly):
     return exactly.forward.y, *exactly.backward
 
@@ -186,11 +203,28 @@ def errors(got, expected):
         return np.where(beyond, 0, np.abs(got.astype(np.float64) - expected))
 
 
+@given(case=cases(small_shapes, (np.float64,)))
+@tried(8)
+def test_the_oracle_goes_back_the_way_it_came(case):
+    """Its gradients, step by step, are difference quotients of its own forward pass."""
+    arguments = {"x": case.x, "gamma": gamma_of(case), "beta": beta_of(case)}
+
+    def loss(name, value):
+        y = exact.forward(case.norm, eps=case.eps, **(arguments | {name: value})).y
+        return (exact.decimals(case.dy) * y).sum()
+
+    backward = exact.backward(case.norm, case.x, gamma_of(case), case.eps, case.dy)
+    for name, gradient in zip(arguments, backward, strict=True):
+        slopes = exact.slope(functools.partial(loss, name), arguments[name], case.eps)
+        close = Decimal(10) ** -30 * max(1, *map(abs, slopes.ravel()))
+        assert (np.abs(slopes - gradient) < close).all()
+
+
 def check(case):
     """Every answer lies within its tolerance; nothing that was given has changed."""
     given_arrays = [a for a in (case.x, case.dy, case.gamma, case.beta) if a is not None]
     before = [a.tobytes() for a in given_arrays]
-    y, _, gradients = case.bnlib()
+    y, cache, gradients = case.bnlib()
     assert before == [a.tobytes() for a in given_arrays]
     assert y.dtype == case.x.dtype and gradients[0].dtype == case.dy.dtype
     exactly = truth(case)
@@ -201,6 +235,12 @@ def check(case):
         assert got.shape == expected.shape
         share = errors(got, expected) / tolerance
         assert share.max() <= 1, f"{name}: {share.max():.3g} times what may be lost"
+    if case.norm.centred:
+        truly = exactly.forward.mean, exactly.forward.var
+        for name, expected, tolerance in zip(
+            ("mean", "var"), truly, statistic_tolerances(case, exactly), strict=True
+        ):
+            assert (errors(getattr(cache, name).ravel(), expected) <= tolerance).all(), name
 
 
 @given(case=cases())
@@ -216,6 +256,175 @@ def test_nor_is_it_where_columns_are_long(case):
     check(case)
 
 
+@given(shape=shapes, place=st.integers(0, 3), dtype=st.sampled_from(DTYPES))
+@tried(30)
+def test_without_a_number_there_is_no_norm_and_one_sentence_says_so(shape, place, dtype):
+    axes = exact.by_channel(shape)
+    empty = axes[place % len(axes)]
+    x = np.empty([0 if axis == empty else n for axis, n in enumerate(shape)], dtype)
+    for name, option in (*((name, ()) for name in NORMS), ("group_norm", (1,))):
+        with pytest.raises(ValueError, match=rf"^{name}: x must not be empty, got shape \("):
+            getattr(normalization, name)(x, *option)
+
+
+# Running averages and stored statistics
+
+
+@st.composite
+def histories(draw):
+    """A layer and the batches that it meets in training."""
+    shape = draw(shapes.filter(lambda shape: np.prod(shape) > shape[1]))
+    dtype = draw(st.sampled_from(DTYPES))
+    layer = layers.BatchNorm(
+        shape[1],
+        eps=draw(epsilons),
+        momentum=draw(st.sampled_from([0.1, None, 0.0, 1.0, 0.9])),
+        affine=draw(st.booleans()),
+        dtype=dtype,
+    )
+    xs = [draw(layouts)(draw(batches(shape, dtype, axis=1))) for _ in range(draw(counts))]
+    return layer, xs
+
+
+counts = st.integers(1, 3)
+
+
+@given(history=histories())
+@tried(60)
+def test_running_averages_are_those_of_the_batches_or_nothing_happens(history):
+    layer, xs = history
+    dtype, zeros = layer.buffers["running_var"].dtype, np.zeros(layer.num_features)
+    largest = float(np.finfo(dtype).max)
+    taken, allowed = [], np.zeros((2, layer.num_features))
+    for x in xs:
+        case = Case("batch_norm", exact.BATCH, (), x, None, None, x, layer.eps)
+        statistics = list(map(exact.floats, exact.running([x], 1.0, zeros, zeros)))
+        doubtful = (statistics[1] > 0.99 * largest) & (statistics[1] < 1.01 * largest)
+        assume(not doubtful.any())  # rounding decides what becomes infinite
+        before = {name: array.tobytes() for name, array in layer.state_dict().items()}
+        if (statistics[1] > largest).any():
+            event(f"a variance beyond the range of {dtype}")
+            with pytest.raises(FloatingPointError, match="BatchNorm: running_var must stay finite"):
+                layer.forward(x, training=True)
+            assert before == {name: array.tobytes() for name, array in layer.state_dict().items()}
+            continue
+        layer.forward(x, training=True)
+        # Averages weigh what the statistics may be off by; each step stores old, new and sum.
+        old = [layer.buffers[name].astype(np.float64) for name in AVERAGES]
+        stores = [
+            3 * stored(np.abs(a) + np.abs(b), dtype) for a, b in zip(old, statistics, strict=True)
+        ]
+        allowed += 2 * np.array(statistic_tolerances(case, truth(case))) + stores  # n/(n-1) <= 2
+        taken.append(x)
+    assert layer.buffers["num_batches_tracked"] == len(taken)
+    expected = map(exact.floats, exact.running(taken, layer.momentum, zeros, zeros + 1))
+    for name, truly, tolerance in zip(AVERAGES, expected, allowed, strict=True):
+        assert (errors(layer.buffers[name], truly) <= tolerance + stored(1, dtype)).all(), name
+
+
+@given(case=cases(), var=seeds)
+@tried(60)
+def test_stored_statistics_are_a_fixed_map_with_a_fixed_slope(case, var):
+    x, dtype = case.x, case.x.dtype.newbyteorder("=")
+    mean = np.array([row.flat[0] for row in np.moveaxis(x, 1, 0)], dtype)  # as far away as x is
+    var = var.uniform(size=mean.shape) * var.choice([0, 1e-6, 1, 1e3], mean.shape)
+    var = var.astype(np.promote_types(dtype, np.float32))
+    gamma, beta = (
+        (0.5 - mean[::-1] / np.abs(x).max(initial=1)).astype(dtype),
+        mean[::-1] / dtype.type(2),
+    )
+    with np.errstate(over="ignore"):
+        y = normalization.batch_norm_inference(x, mean, var, gamma, beta, eps=case.eps)
+        dx, dgamma, dbeta = normalization.batch_norm_inference_backward(
+            case.dy, x, mean, var, gamma, eps=case.eps
+        )
+    truly = exact.inference(x, mean, var, gamma, beta, case.eps)
+    x_hat, expected = map(exact.floats, truly)
+    inverse, gamma, beta = (
+        exact.BATCH.spread_out(vector.astype(np.float64), x.shape)
+        for vector in ((var.astype(np.float64) + case.eps) ** -0.5, gamma, beta)
+    )
+    dy, axes = case.dy.astype(np.float64), exact.by_channel(x.shape)
+    level = working_spacing(dtype) + np.sqrt(x.size) * DOUBLE
+    underflow = float(np.finfo(np.promote_types(dtype, np.float32)).smallest_normal) * (1 + inverse)
+    made_of = np.abs(gamma * x_hat) + np.abs(beta) + underflow / level
+    for got, answer, scale in (
+        (y, expected, made_of),
+        (dx, dy * inverse * gamma, np.abs(dy * gamma) * inverse + underflow / level),
+        (dgamma, (dy * x_hat).sum(axes), (np.abs(dy) * (np.abs(x_hat) + 1)).sum(axes)),
+        (dbeta, dy.sum(axes), np.abs(dy).sum(axes)),
+    ):
+        tolerance = SAFETY * level * scale + stored(answer, got.dtype)
+        assert (errors(got, answer) <= tolerance).all()
+
+
+# The derivative of the backward pass
+
+
+@st.composite
+def curved(draw):
+    """A case in float64 with few numbers, and two directions; a Python float asks x by x."""
+    case = draw(cases(small_shapes, (np.float64,)))
+    native = case.x.astype(np.float64)
+    assume(np.abs(native).max() < 1e8)  # the derivatives to come divide by the cube of the spread
+    v, u = draw(seeds).normal(size=(2, *native.shape))
+    return case._replace(x=native, dy=case.dy.astype(np.float64)), v, u
+
+
+def inner(case, v, x=None, gamma=None):
+    """<v, dx> with all its digits, as a function of x or gamma."""
+    x, gamma = case.x if x is None else x, gamma_of(case) if gamma is None else gamma
+    return (exact.decimals(v) * exact.backward(case.norm, x, gamma, case.eps, case.dy).dx).sum()
+
+
+def curvature_tolerance(case, v, u, level):
+    """SAFETY levels of what a second derivative adds up, largest times largest in every row."""
+    exactly = truth(case)
+    g = np.abs(case.norm.spread_out(gamma_of(case), case.x.shape) * case.dy)
+    size = 1 + np.abs(exactly.forward.x_hat)
+    parts = [case.norm.rows(a) for a in (level, exactly.inverse, g * size, np.abs(u) * size, size)]
+    level, inverse, g, u, size = (part.max(1) for part in parts)
+    return SAFETY * (level * inverse**2 * g * u * size * case.norm.rows(np.abs(v)).sum(1)).sum()
+
+
+@given(curved())
+@tried(50)
+def test_every_backward_pass_has_the_right_derivative(curve):
+    case, v, u = curve
+    step = 1e-30
+    moved = case.bnlib(x=case.x + 1j * step * u)[2][0]
+    truly = float(exact.slope(lambda x: inner(case, v, x), case.x, 1e-8, u))
+    tolerance = curvature_tolerance(case, v, u, truth(case).level)
+    assert abs((moved.imag * v).sum() / step - truly) <= tolerance
+
+
+@given(curved())
+@tried(40)
+def test_gradients_of_gradients_in_the_graph(curve):
+    """The graph computes batch norm as the paper writes it: there the rounding itself meets K."""
+    case, v, u = curve
+    gamma = np.linspace(-1, 2, case.x.shape[1])
+    case = case._replace(name="batch_norm", norm=exact.BATCH, gamma=gamma, beta=None)
+    x, scale, shift, dy, upstream = map(graph.Node, (case.x, gamma, 0 * gamma, case.dy, v))
+    dx = graph.backward(graph.batch_norm(x, scale, shift, eps=case.eps), dy).at[x]
+    again = graph.backward(dx, upstream).at
+    exactly = truth(case)
+    level = exactly.level_without_offset * (1 + np.abs(case.x).max() * exactly.inverse)
+
+    truly = float(exact.slope(lambda x: inner(case, v, x), case.x, 1e-8, u))
+    tolerance = curvature_tolerance(case, v, u, level)
+    assert abs((again[x].value * u).sum() - truly) <= tolerance
+
+    # dx is linear in dy, by a matrix that is its own transpose, and linear in gamma.
+    other = case._replace(dy=v)
+    tolerance = tolerances(other, truth(other), level)[1]
+    assert (errors(again[dy].value, truth(other).backward.dx) <= tolerance).all()
+    plain = case._replace(gamma=gamma**0)
+    truly = exact.BATCH.rows(v * truth(plain).backward.dx).sum(1)
+    tolerance = exact.BATCH.rows(np.abs(v) * tolerances(plain, truth(plain), level)[1]).sum(1)
+    assert (errors(again[scale].value, truly) <= tolerance).all()
+
+
 # PyTorch
 
 
@@ -226,8 +435,8 @@ def torch():
     )
 
 
-def pytorch(torch, case):
-    """y, dx, dgamma, dbeta as PyTorch computes them; the last two only for what was given."""
+def pytorch_graph(torch, case):
+    """PyTorch's y, its leaves x, gamma, beta, and dy."""
     functional = torch.nn.functional
 
     def tensor(array, leaf=True):
@@ -250,8 +459,14 @@ def pytorch(torch, case):
         y = functional.layer_norm(x, x.shape[case.option[0] :], gamma, beta, eps=case.eps)
     else:
         y = functional.rms_norm(x, x.shape[case.option[0] :], gamma, eps=case.eps)
+    return y, (x, gamma, beta), dy
+
+
+def pytorch(torch, case):
+    """y, dx, dgamma, dbeta as PyTorch computes them; the last two only for what was given."""
+    y, leaves, dy = pytorch_graph(torch, case)
     y.backward(dy)
-    gradients = [None if leaf is None else leaf.grad for leaf in (x, gamma, beta)]
+    gradients = [None if leaf is None else leaf.grad for leaf in leaves]
     return [None if a is None else a.detach().numpy() for a in (y, *gradients)]
 
 
@@ -279,3 +494,18 @@ def test_no_norm_is_further_from_the_truth_than_pytorch_s(torch, case):
         if others > 10 * (most + stored(expected, other.dtype)).max():
             event(f"PyTorch fails at {name} of {case.name}, {case.x.dtype}")
             assert ours < others
+
+
+@given(curved())
+@tried(25)
+def test_no_derivative_of_a_backward_pass_is_further_from_the_truth_than_pytorch_s(torch, curve):
+    case, v, u = curve
+    assume(case.norm.rows(case.x).shape[1] > 1)
+    y, (x, *_), dy = pytorch_graph(torch, case)
+    (dx,) = torch.autograd.grad(y, x, dy, create_graph=True)
+    (theirs,) = torch.autograd.grad(dx, x, torch.from_numpy(v), allow_unused=True)
+    theirs = 0.0 if theirs is None else float((theirs.numpy() * u).sum())
+    ours = (case.bnlib(x=case.x + 1e-30j * u)[2][0].imag * v).sum() / 1e-30
+    truly = float(exact.slope(lambda x: inner(case, v, x), case.x, 1e-8, u))
+    rounding = curvature_tolerance(case, v, u, truth(case).level_without_offset)
+    assert abs(ours - truly) <= np.nan_to_num(abs(theirs - truly), nan=np.inf) + rounding
