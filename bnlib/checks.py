@@ -13,13 +13,25 @@ FLOATS = (np.float16, np.float32, np.float64, np.complex128)
 
 def float_array(operation, name, value):
     """`value` as an array of a floating dtype; complex128, for complex steps, too."""
-    array = np.asarray(value)
+    array = value if type(value) is np.ndarray else _array(operation, name, value)
     if array.dtype.type not in FLOATS:
         raise TypeError(
             f"{operation}: {name} must be an array of float16, float32 or float64 "
             f"(or complex128, for derivatives), got {array.dtype}"
         )
     return array
+
+
+def _array(operation, name, value):
+    """`value` as an array; rows of different lengths and masks make none."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{operation}: {name} must be a plain array, got one with a mask")
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{operation}: {name} must be an array, got a {type(value).__name__} of unequal parts"
+        ) from None
 
 
 def shape(operation, name, array, expected, other):
@@ -63,8 +75,16 @@ def positive(operation, name, value):
     """`value` must be a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{operation}: {name} must be a number above 0, got {value!r}")
-    if not 0 < float(value) < np.inf:
+    if not 0 < _float(value) < np.inf:
         raise ValueError(f"{operation}: {name} must be a number above 0, got {value!r}")
+
+
+def _float(value):
+    """`value` as a float; a whole number beyond its range is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
 
 
 def flag(operation, name, value):
@@ -77,7 +97,7 @@ def share(operation, name, value):
     """`value` must be a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{operation}: {name} must be a number from 0 to 1, got {value!r}")
-    if not 0 <= float(value) <= 1:
+    if not 0 <= value <= 1:
         raise ValueError(f"{operation}: {name} must lie in [0, 1], got {value!r}")
 
 
@@ -87,3 +107,33 @@ def count(operation, name, value):
         raise TypeError(f"{operation}: {name} must be a whole number, got {value!r}")
     if int(value) < 1:
         raise ValueError(f"{operation}: {name} must be at least 1, got {value!r}")
+
+
+def instance(operation, name, value, kind, words):
+    """`value` must be of a class, or of one of several, which the words name."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{operation}: {name} must be {words}, got {_described(value)}")
+
+
+def function(operation, name, value):
+    """`value` must be something that can be called."""
+    if not callable(value):
+        raise TypeError(f"{operation}: {name} must be a function, got {_described(value)}")
+
+
+def generator(operation, name, value):
+    """`value` must be a numpy.random.Generator: nothing here draws from a hidden state."""
+    instance(operation, name, value, np.random.Generator, "a numpy.random.Generator")
+
+
+def one_of(operation, name, value, known):
+    """`value` must be one of the known words."""
+    if not isinstance(value, str) or value not in known:
+        words = ", ".join(map(repr, known))
+        raise ValueError(f"{operation}: {name} must be one of {words}, got {_described(value)}")
+
+
+def _described(value):
+    """A number or a word as it is, of anything else its type: it may be long."""
+    short = isinstance(value, str | Real) or value is None
+    return repr(value) if short else type(value).__name__
