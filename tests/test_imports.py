@@ -69,6 +69,7 @@ MAY_KNOW = {
     "display": {"plots", "graph_drawing"},
     "widgets": {"display", "plots", "graph_drawing"},
     "__init__": {"normalization"},
+    "__main__": set(),
 }
 
 # Packages beyond numpy and the standard library: at the top of a module, and inside functions only.
