@@ -11,7 +11,7 @@ import bnlib
 
 OPTIONAL = (
     "scipy", "matplotlib", "ipywidgets", "scikit-learn", "pooch", "tqdm", "joblib", "threadpoolctl",
-    "mpi4py", "distributed", "torch", "jupyter-book", "nbval", "pytest",
+    "mpi4py", "distributed", "torch", "numba", "jupyter-book", "nbval", "pytest",
 )  # fmt: skip
 # Settings that change the last digits of a number.
 SETTINGS = (
