@@ -42,6 +42,12 @@ def shape(operation, name, array, expected, other):
         )
 
 
+def same_shape(operation, name, array, other_name, other):
+    """`array` must have the shape of the array `other`."""
+    if array.shape != other.shape:
+        shape(operation, name, array, other.shape, f"{other_name} of shape {other.shape}")
+
+
 def batch(operation, x):
     """`x` as an array of shape (N, C, *spatial) that holds at least one value per channel."""
     x = float_array(operation, "x", x)
@@ -54,26 +60,28 @@ def batch(operation, x):
 
 def per_channel(operation, x, **vectors):
     """Each named vector as an array of one number per channel of `x`."""
-    arrays = []
-    for name, value in vectors.items():
-        array = float_array(operation, name, value)
-        shape(operation, name, array, x.shape[1:2], f"x of shape {x.shape}")
-        arrays.append(array)
-    return arrays
+    return [_per_channel(operation, x, name, value) for name, value in vectors.items()]
 
 
 def affine(operation, x, gamma, beta):
     """Gamma and beta, each None or one number per channel of `x`."""
     if gamma is not None:
-        (gamma,) = per_channel(operation, x, gamma=gamma)
+        gamma = _per_channel(operation, x, "gamma", gamma)
     if beta is not None:
-        (beta,) = per_channel(operation, x, beta=beta)
+        beta = _per_channel(operation, x, "beta", beta)
     return gamma, beta
+
+
+def _per_channel(operation, x, name, value):
+    array = float_array(operation, name, value)
+    if array.shape != x.shape[1:2]:
+        shape(operation, name, array, x.shape[1:2], f"x of shape {x.shape}")
+    return array
 
 
 def positive(operation, name, value):
     """`value` must be a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, float | Real):  # the quick case first
         raise TypeError(f"{operation}: {name} must be a number above 0, got {value!r}")
     if not 0 < _float(value) < np.inf:
         raise ValueError(f"{operation}: {name} must be a number above 0, got {value!r}")

@@ -107,7 +107,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     return y, Conv2dCache(x, weight, stride, padding)
 
 
-def conv2d_backward(dy, cache):
+def conv2d_backward(dy, cache, *, input_gradient=True):
     """Gradients of `conv2d`.
 
     Parameters
@@ -115,10 +115,12 @@ def conv2d_backward(dy, cache):
     dy : ndarray of shape (N, out, H', W')
     cache : Conv2dCache
         From `conv2d`.
+    input_gradient : bool
+        False: dx is None and costs nothing.
 
     Returns
     -------
-    dx : ndarray of shape (N, C, H, W)
+    dx : ndarray of shape (N, C, H, W), or None
     dweight : ndarray of shape (out, C, height, width)
     dbias : ndarray of shape (out,)
 
@@ -140,11 +142,14 @@ def conv2d_backward(dy, cache):
     checks.shape("conv2d_backward", "dy", dy, expected, f"y of shape {expected}")
     upstream = dy.reshape(*dy.shape[:2], math.prod(dy.shape[2:]))
     dweight = (upstream @ _columns(windows).swapaxes(1, 2)).sum(axis=0).reshape(weight.shape)
+    dbias = dy.sum(axis=(0, 2, 3))
+    if not input_gradient:
+        return None, dweight, dbias
     dwindows = (_rows(weight).T @ upstream).reshape(windows.shape)
     dpadded = _add_windows(dwindows, padded.shape, stride)
     height, width = x.shape[2:]
     dx = dpadded[:, :, padding : padding + height, padding : padding + width]
-    return dx, dweight, dy.sum(axis=(0, 2, 3))
+    return dx, dweight, dbias
 
 
 def max_pool2d(x, size, *, stride=None):

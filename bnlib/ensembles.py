@@ -129,20 +129,18 @@ class Ensemble(Sequential):
     def __init__(self, networks):
         self.networks = networks
         columns = list(zip(*map(_layers, networks), strict=True))
-        super().__init__(*[_beside(layers, first=not at) for at, layers in enumerate(columns)])
+        super().__init__(*map(_beside, columns))
         self._shapes = [
             {name: value.shape for name, value in {**layer.params, **layer.buffers}.items()}
             for layer, *_ in columns
         ]
 
-    def backward(self, dy, *, accumulate=False):
-        """Set all gradients and forget the batch: its memory serves the next one.
-
-        The gradient of x is not computed.
-        """
-        super().backward(dy, accumulate=accumulate)
+    def backward(self, dy, *, accumulate=False, input_gradient=True):
+        """Set all gradients and forget the batch: its memory serves the next one."""
+        dx = super().backward(dy, accumulate=accumulate, input_gradient=input_gradient)
         for layer in self.layers:
             layer._cache = None
+        return dx
 
     def unstack(self):
         """Give every network its parameters, gradients and buffers."""
@@ -164,11 +162,11 @@ class Ensemble(Sequential):
 
 
 class _Linears(Layer):
-    """A linear layer of each member; the gradient of the first layer's input is not computed."""
+    """A linear layer of each member."""
 
-    def __init__(self, members, first):
+    def __init__(self, members):
         super().__init__()
-        self.members, self.first = members, first
+        self.members = members
 
     def _forward(self, x, training):
         x, weight = self._each(checks.float_array("Ensemble", "x", x)), self._weight()
@@ -180,15 +178,17 @@ class _Linears(Layer):
 
     def _backward(self, dy, cache):
         x, weight = cache
-        each_dy, dx = self._each(dy), None
-        if not self.first:
-            dx = np.empty((len(dy), self.members * x.shape[2]), np.result_type(dy, weight))
-            np.matmul(each_dy, weight, out=self._each(dx))
-        dweight = np.matmul(each_dy.swapaxes(1, 2), x)
+        dx = np.empty((len(dy), self.members * x.shape[2]), np.result_type(dy, weight))
+        np.matmul(self._each(dy), weight, out=self._each(dx))
+        return dx, self._gradients(dy, cache)
+
+    def _gradients(self, dy, cache):
+        x, _ = cache
+        dweight = np.matmul(self._each(dy).swapaxes(1, 2), x)
         grads = {"weight": dweight.reshape(self.params["weight"].shape)}
         if "bias" in self.params:
             grads["bias"] = dy.sum(axis=0)
-        return dx, grads
+        return grads
 
     def _each(self, x):
         """View (N, M * D) as M matrices of shape (N, D)."""
@@ -222,12 +222,12 @@ class _LayerNorms(Layer):
         return [None] * self.members if values is None else np.split(values, self.members, axis=-1)
 
 
-def _beside(layers, first):
+def _beside(layers):
     """One layer that does what each of the layers does on its own share of the features."""
     layer, members = layers[0], len(layers)
     stacked: Any
     if isinstance(layer, Linear):
-        stacked = _Linears(members, first)
+        stacked = _Linears(members)
     elif isinstance(layer, LayerNorm):
         stacked = _LayerNorms(members, layer.eps)
     else:

@@ -50,7 +50,7 @@ def linear(x, weight, bias=None):
     return y, (x, weight)
 
 
-def linear_backward(dy, cache):
+def linear_backward(dy, cache, *, input_gradient=True):
     """Gradients of `linear`.
 
     Parameters
@@ -58,10 +58,12 @@ def linear_backward(dy, cache):
     dy : ndarray of shape (N, out)
     cache : tuple
         From `linear`.
+    input_gradient : bool
+        False: dx is None and costs nothing.
 
     Returns
     -------
-    dx : ndarray of shape (N, D)
+    dx : ndarray of shape (N, D), or None
     dweight : ndarray of shape (out, D)
     dbias : ndarray of shape (out,)
 
@@ -73,7 +75,8 @@ def linear_backward(dy, cache):
     """
     x, weight = cache
     dy = _upstream("linear_backward", dy, (len(x), len(weight)))
-    return dy @ weight, dy.T @ x, dy.sum(axis=0)
+    dx = dy @ weight if input_gradient else None
+    return dx, dy.T @ x, dy.sum(axis=0)
 
 
 def relu(x):
@@ -282,5 +285,6 @@ def softmax_cross_entropy_backward(cache):
 
 def _upstream(operation, dy, expected):
     dy = checks.float_array(operation, "dy", dy)
-    checks.shape(operation, "dy", dy, expected, f"y of shape {expected}")
+    if dy.shape != expected:
+        checks.shape(operation, "dy", dy, expected, f"y of shape {expected}")
     return dy

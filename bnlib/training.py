@@ -280,7 +280,7 @@ class Training:
                 losses, dlogits = self._losses(self.ensemble, self.members, batches)
                 taken |= zip(self.members, losses, strict=True)
         if self.members:
-            self.ensemble.backward(dlogits)
+            self.ensemble.backward(dlogits, input_gradient=False)
             self.optimizer.step()
         self.losses.append(taken)
 

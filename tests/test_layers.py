@@ -609,6 +609,44 @@ def test_a_network_passes_accumulation_on_and_keeps_the_old_arrays():
             np.testing.assert_array_equal(gradient, 2 * value[name])
 
 
+def with_every_kind_of_first_layer():
+    rng, block = np.random.default_rng(2), Residual(Linear(3, 3, rng=np.random.default_rng(3)))
+    return {
+        "linear": (Linear(3, 4, rng=rng), X),
+        "linear without bias": (Linear(3, 4, rng=rng, bias=False), X),
+        "batch norm": (Sequential(BatchNorm(3), Linear(3, 4, rng=rng)), X),
+        "residual": (Sequential(block, Linear(3, 4, rng=rng)), X),
+        "nothing": (Sequential(), X),
+        "convolution": (convnet((2, 5, 6), [3], 4, rng=rng, batch_norm=True), PICTURES),
+    }
+
+
+@pytest.mark.parametrize("name", with_every_kind_of_first_layer())
+def test_without_the_input_gradient_the_others_are_the_same_to_the_bit(name):
+    network, x = with_every_kind_of_first_layer()[name]
+    dy = np.random.default_rng(4).normal(size=network.forward(x, training=True).shape)
+    assert network.backward(dy).shape == x.shape
+    expected = [leaf.grads for leaf in network.leaves()]
+    assert network.backward(dy, input_gradient=False) is None
+    for leaf, grads in zip(network.leaves(), expected, strict=True):
+        np.testing.assert_equal(leaf.grads, grads)
+        assert leaf.grads is not grads or not leaf.params
+
+
+def test_the_work_of_the_input_gradient_is_left_out_of_the_first_layer_alone(monkeypatch):
+    network, asked = mlp([3, 4, 4, 3], rng=np.random.default_rng(0)), []
+    real = functional.linear_backward
+
+    def recorded(dy, cache, *, input_gradient=True):
+        asked.append(input_gradient)
+        return real(dy, cache, input_gradient=input_gradient)
+
+    monkeypatch.setattr(functional, "linear_backward", recorded)
+    network.forward(X, training=True)
+    network.backward(DY, input_gradient=False)
+    assert asked == [True, True, False]
+
+
 def test_residual_adds_its_detour_in_both_directions_and_accumulates():
     linear = Linear(3, 3, rng=np.random.default_rng(0))
     block, weight = Residual(linear), linear.params["weight"]

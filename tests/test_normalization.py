@@ -15,6 +15,7 @@ from bnlib.normalization import (
 )
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64 against float64
+SUMMED = 1e-6  # of the sum of the absolute values: float32 one after another loses ten times this
 SHAPES = [(5, 3), (2, 1), (7, 1), (4, 3, 2), (3, 2, 2, 4), (2, 2, 2, 1, 3)]
 
 
@@ -83,6 +84,11 @@ def test_float32_keeps_its_digits_at_a_large_offset(n, offset):
     x_hat = batch_norm(x)[1].x_hat
     assert x_hat.dtype == np.float32
     assert np.abs(x_hat - exact_x_hat(x, 1e-5)).max() < 2e-6
+
+
+def test_float32_keeps_its_digits_in_a_large_picture():
+    x = (np.random.default_rng(0).normal(size=(1, 2, 1024, 1024)) + 1e4).astype(np.float32)
+    assert np.abs(batch_norm(x)[1].x_hat - exact_x_hat(x, 1e-5)).max() < 2e-6
 
 
 def test_float32_survives_an_outlier_in_the_first_row():
@@ -375,16 +381,31 @@ def test_arguments_are_left_alone():
         np.testing.assert_array_equal(a, b)
 
 
-def test_parameter_gradients_of_float32_are_summed_in_float64():
+@pytest.mark.parametrize("shape", [(65_536, 2), (64, 2, 32, 32)])
+def test_parameter_gradients_of_float32_are_summed_over_runs_in_float64(shape):
     # Two columns: numpy adds a single one up in pairs, which hides what float32 would lose.
-    x, _, _, _ = example((65_536, 2), dtype=np.float32)
-    dy = (np.random.default_rng(5).normal(size=x.shape) + 100).astype(np.float32)
+    x, _, _, _ = example(shape, dtype=np.float32)
     _, cache = batch_norm(x)
+    far = np.random.default_rng(5).normal(size=x.shape) + 100
+    dy = (far * np.sign(cache.x_hat)).astype(np.float32)  # so no sum of products cancels
     _, dgamma, dbeta = batch_norm_backward(dy, cache)
     for c in range(2):
-        assert dbeta[c] == pytest.approx(math.fsum(dy[:, c].astype(float)), rel=1e-7)
-        products = (dy * cache.x_hat)[:, c].astype(float)
-        assert dgamma[c] == pytest.approx(math.fsum(products), rel=1e-6)
+        products = dy[:, c].astype(float) * cache.x_hat[:, c]
+        assert dgamma[c] == pytest.approx(math.fsum(products.ravel()), rel=SUMMED)
+        upstream = dy[:, c].astype(float).ravel()
+        assert dbeta[c] == pytest.approx(math.fsum(upstream), abs=SUMMED * np.abs(upstream).sum())
+
+
+def test_a_sum_of_products_that_leaves_the_range_of_float32_on_its_way_is_finite():
+    x, _, _, _ = example((64, 2), dtype=np.float32)
+    _, cache = batch_norm(x)
+    dy = (
+        np.sign(cache.x_hat) * np.float32(2e37) * np.where(np.arange(64) < 32, 1, -1)[:, np.newaxis]
+    )
+    dy = dy.astype(np.float32)
+    _, dgamma, _ = batch_norm_backward(dy, cache)
+    exact = [math.fsum(dy[:, c].astype(float) * cache.x_hat[:, c]) for c in range(2)]
+    np.testing.assert_allclose(dgamma, exact, rtol=1e-5)
 
 
 def test_the_mean_of_a_far_float32_batch_keeps_its_digits():

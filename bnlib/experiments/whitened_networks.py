@@ -86,11 +86,11 @@ class ByWholeSet(layers.Layer):
         y = self.network.forward(self.x_train, training=training)
         return y[self.places]
 
-    def backward(self, dy, *, accumulate=False):
+    def backward(self, dy, **options):
         """Set the gradients; what comes back to all images."""
         everywhere = np.zeros((len(self.x_train), dy.shape[1]))
         everywhere[self.places] = dy
-        return self.network.backward(everywhere, accumulate=accumulate)
+        return self.network.backward(everywhere, **options)
 
 
 # --- arms -----------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Layer:
         self._cache, self.buffers = cache, buffers
         return y
 
-    def backward(self, dy, *, accumulate=False):
+    def backward(self, dy, *, accumulate=False, input_gradient=True):
         """Set `grads` from the gradient of the loss with respect to y; return dx.
 
         Parameters
@@ -80,10 +80,12 @@ class Layer:
             Same shape as the last y.
         accumulate : bool
             Add to the gradients that are there instead of replacing them.
+        input_gradient : bool
+            False: leave out dx, which nobody needs of a network's first layer, and its work.
 
         Returns
         -------
-        dx : ndarray
+        dx : ndarray, or None
 
         Raises
         ------
@@ -92,7 +94,10 @@ class Layer:
         """
         if self._cache is None:
             raise RuntimeError(f"{type(self).__name__}.backward: call forward first")
-        dx, grads = self._backward(dy, self._cache)
+        if input_gradient:
+            dx, grads = self._backward(dy, self._cache)
+        else:
+            dx, grads = None, self._gradients(dy, self._cache)
         if accumulate and self.grads:
             grads = {name: self.grads[name] + gradient for name, gradient in grads.items()}
         self.grads = grads
@@ -141,3 +146,7 @@ class Layer:
     def _backward(self, dy, cache):
         """Return (dx, grads) and change nothing."""
         raise NotImplementedError
+
+    def _gradients(self, dy, cache):
+        """Return grads alone; for layers that have less work without dx."""
+        return self._backward(dy, cache)[1]

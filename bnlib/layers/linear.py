@@ -41,11 +41,12 @@ class Linear(Layer):
         return y, cache, self.buffers
 
     def _backward(self, dy, cache):
-        dx, dweight, dbias = functional.linear_backward(dy, cache)
-        grads = {"weight": dweight}
-        if "bias" in self.params:
-            grads["bias"] = dbias
-        return dx, grads
+        dx, *grads = functional.linear_backward(dy, cache)
+        return dx, _named(grads, self.params)
+
+    def _gradients(self, dy, cache):
+        _, *grads = functional.linear_backward(dy, cache, input_gradient=False)
+        return _named(grads, self.params)
 
 
 class Conv2d(Layer):
@@ -105,11 +106,18 @@ class Conv2d(Layer):
         return y, cache, self.buffers
 
     def _backward(self, dy, cache):
-        dx, dweight, dbias = functional.conv2d_backward(dy, cache)
-        grads = {"weight": dweight}
-        if "bias" in self.params:
-            grads["bias"] = dbias
-        return dx, grads
+        dx, *grads = functional.conv2d_backward(dy, cache)
+        return dx, _named(grads, self.params)
+
+    def _gradients(self, dy, cache):
+        _, *grads = functional.conv2d_backward(dy, cache, input_gradient=False)
+        return _named(grads, self.params)
+
+
+def _named(grads, params):
+    """The gradients of weight and bias under their names; without a bias there is none of it."""
+    named = dict(zip(("weight", "bias"), grads, strict=True))
+    return {name: named[name] for name in params}
 
 
 def _standard_deviation(operation, scale, fan_in, fan_out):

@@ -45,12 +45,14 @@ class Sequential(Layer):
                 x = layer.forward(x, training=training)
         return x
 
-    def backward(self, dy, *, accumulate=False):
+    def backward(self, dy, *, accumulate=False, input_gradient=True):
         """Run all layers backward; where one raises, all are left as they were."""
         with self._all_or_nothing():
-            for layer in reversed(self.layers):
+            for layer in reversed(self.layers[1:]):
                 dy = layer.backward(dy, accumulate=accumulate)
-        return dy
+            for layer in self.layers[:1]:
+                dy = layer.backward(dy, accumulate=accumulate, input_gradient=input_gradient)
+        return dy if input_gradient else None
 
     def leaves(self):
         """The layers that hold parameters and buffers themselves, in order."""
@@ -120,9 +122,10 @@ class Residual(Sequential):
             checks.shape("Residual", "f(x)", detour, np.shape(x), f"x of shape {np.shape(x)}")
             return x + detour
 
-    def backward(self, dy, *, accumulate=False):
+    def backward(self, dy, *, accumulate=False, input_gradient=True):
         """Run the detour backward and add dy; where a layer raises, all are left as they were."""
-        return dy + super().backward(dy, accumulate=accumulate)
+        of_detour = super().backward(dy, accumulate=accumulate, input_gradient=input_gradient)
+        return dy + of_detour if input_gradient else None
 
 
 def mlp(

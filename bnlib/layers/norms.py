@@ -119,7 +119,7 @@ class BatchNorm(Layer):
         for name, statistic in new.items():
             old = self.buffers[name]
             with np.errstate(over="ignore", invalid="ignore"):
-                statistic = statistic.astype(old.dtype)
+                statistic = statistic.astype(old.dtype, copy=False)
             finite = np.isfinite(statistic)
             if not finite.all():
                 channel = int(np.argmin(finite))
@@ -127,7 +127,8 @@ class BatchNorm(Layer):
                     f"BatchNorm: {name} must stay finite, got {statistic[channel]} from this batch "
                     f"in channel {channel}; the running averages were left as they were"
                 )
-            updated[name] = ((1 - weight) * old + weight * statistic).astype(old.dtype)
+            moved = (1 - weight) * old + weight * statistic
+            updated[name] = moved.astype(old.dtype, copy=False)
         return {name: updated[name] for name in self.buffers}
 
 
