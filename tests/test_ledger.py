@@ -108,6 +108,19 @@ def test_a_claim_shows_all_its_parts_and_where_they_stand():
     assert 'data-chapter="chapter_0 chapter_1"' in row
 
 
+def test_a_claim_of_no_post_names_its_source():
+    others = claim("C10", "", "Bold.", "대담하다.", source="https://example.org/paper")
+    del others["post"]
+    known = [*CLAIMS, others], {"a": chapter("verdict C10: holds")}
+    text = ledger.ledger(*known)
+    assert "make the 3 claims below, and others the last ones; this" in text
+    row = rows_of(text.split("## Elsewhere\n")[1])["c10"]
+    assert 'data-post="elsewhere"' in row
+    assert "shown, [source](https://example.org/paper)</span>" in row
+    assert '<option value="elsewhere">elsewhere</option>' in text
+    assert "C10,,holds,shown,https://example.org/paper,a," in ledger.tables(*known)["claims.csv"]
+
+
 def test_the_kinds_of_verdicts_are_counted():
     lines = ["verdict C05 (a): holds", "verdict C05 (b): holds when hot", "verdict C09: holds"]
     text = ledger.ledger(CLAIMS, {"a": chapter(*lines)})

@@ -18,6 +18,7 @@ import sys
 from html import escape
 from pathlib import Path
 
+import address
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -106,7 +107,7 @@ def regenerate_ledger(app, docname, source):
     ledger = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(ledger)
     try:
-        source[0] = ledger.page(executed_notebooks(app))
+        source[0] = ledger.page(executed_notebooks(app), address.of(app.config))
     except ledger.LedgerError as error:
         raise ExtensionError(str(error)) from error
 

@@ -30,6 +30,7 @@ TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 TARGET = re.compile(r"^\(([\w-]+)\)=\s*$", re.MULTILINE)
 ON_MNIST = re.compile(r"(?:(.+), )?on MNIST")  # a part of a claim, and what it repeats
 UNTESTED = "not yet tested"
+ELSEWHERE = "elsewhere"  # said by no post: the claim names its source
 
 # Each kind of verdict, and what it means.
 KINDS = {
@@ -44,10 +45,10 @@ INTRODUCTION = """\
 (claims)=
 # Look up every claim
 
-Five blog posts about batch normalization make the {total} claims below; this book tests each of
-them as it was worded. A claim is either *shown*, by a derivation or an exact check, or *measured*,
-by an experiment whose rule of decision was written down before it ran. Many have several parts,
-each with its own verdict:
+Five blog posts about batch normalization make the {posted} claims below{more}; this book tests
+each of them as it was worded. A claim is either *shown*, by a derivation or an exact check, or
+*measured*, by an experiment whose rule of decision was written down before it ran. Many have
+several parts, each with its own verdict:
 
 {kinds}
 
@@ -258,6 +259,8 @@ def ledger(claims, notebooks, rules=(), home=None):
     drawn = [finding for judged in rules if judged.verdict for finding in findings(judged)]
     titles = {name: title_of(name, notebooks[name]) for name in notebooks}
     introduction = INTRODUCTION.format(
+        posted=sum("post" in claim for claim in claims),
+        more=", and others the last ones" * any("source" in claim for claim in claims),
         total=len(claims),
         tested=sum(all(part.verdict for part in own) and own != [] for own in parts.values()),
         kinds="\n".join(f"- **{kind}** ({count}): {KINDS[kind]}" for kind, count in counts),
@@ -268,9 +271,9 @@ def ledger(claims, notebooks, rules=(), home=None):
         contrasts=len(drawn),
     )
     text = [introduction, forest.axis() + "\n"]
-    for post in sorted({first_post(claim) for claim in claims}):
-        text.append(f"## Post {post}\n")
-        own = [claim for claim in claims if first_post(claim) == post]
+    for post in sorted({posts_of(claim)[0] for claim in claims}):
+        text.append(f"## {'Elsewhere' if post == ELSEWHERE else f'Post {post}'}\n")
+        own = [claim for claim in claims if posts_of(claim)[0] == post]
         text += [entry(claim, parts[claim["id"]], home) for claim in own]
     return "\n".join([*text, drawings])
 
@@ -296,7 +299,7 @@ def entry(claim, parts, home):
     lines = [
         one_line(claim["en"]),
         f'<span lang="ko">{one_line(claim["ko"])}</span>',
-        f'<span class="bn-kind">{claim["kind"]}, {posts(claim)}</span>',
+        f'<span class="bn-kind">{claim["kind"]}, {origin(claim)}</span>',
     ]
     lines += [f"*{key.capitalize()}.* {one_line(claim[key])}" for key in NOTES if key in claim]
     told = [told_part(name, part, home) for part in parts] or [f"**{UNTESTED}**"]
@@ -389,7 +392,8 @@ def tables(claims, notebooks, rules=()):
             judged = part.judged or Judged(None)
             rule = judged.rule.says if judged.rule else claim.get("rule", "")
             anchor = rule_anchor(name, part.name) if judged.rule else name.lower()
-            told = part.name, part.verdict or UNTESTED, claim["kind"], claim["post"], part.chapter
+            said = claim.get("post") or claim["source"]
+            told = part.name, part.verdict or UNTESTED, claim["kind"], said, part.chapter
             words = one_line(claim["en"]), one_line(claim["ko"]), one_line(rule)
             verdicts.append([name, *told, *words, judged.data, f"claims.html#{anchor}"])
             for finding in findings(judged) if judged.verdict else ():
@@ -441,18 +445,15 @@ def rule_anchor(claim, part):
     return slug(f"rule {claim} {part}")
 
 
-def first_post(claim):
-    """Return the number of the first post that makes this claim."""
-    return posts_of(claim)[0]
-
-
 def posts_of(claim):
-    """Return the numbers of the posts that make this claim."""
-    return re.findall(r"\d+", claim["post"])
+    """Return the numbers of the posts that make this claim, or that it comes from elsewhere."""
+    return re.findall(r"\d+", claim.get("post", "")) or [ELSEWHERE]
 
 
-def posts(claim):
-    """Return which posts make the claim, in words."""
+def origin(claim):
+    """Return which posts make the claim, or who else, in words."""
+    if "post" not in claim:
+        return f"[source]({claim['source']})"
     return f"{'posts' if len(posts_of(claim)) > 1 else 'post'} {claim['post']}"
 
 
