@@ -1,0 +1,61 @@
+"""Execute notebooks several at a time, before MyST-NB would execute them one after the other.
+
+What has run is in MyST-NB's cache when it asks. A notebook that fails is left out: MyST-NB executes
+it again and shows the cell.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from sphinx.util import logging
+
+MOST = 4  # more kernels need more memory than a small machine has
+
+logger = logging.getLogger(__name__)
+
+
+def waiting(cache, paths):
+    """Return path and content of the notebooks that the cache has no answer to."""
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        try:
+            cache.match_cache_notebook(notebook)
+        except KeyError:
+            yield path, notebook
+
+
+def execute_side_by_side(app, env, docnames):
+    """Execute the notebooks among the pages that are about to be read, and cache the results."""
+    paths = [Path(env.doc2path(name)) for name in docnames]
+    cache = get_cache(app.config.nb_execution_cache_path)
+    todo = list(waiting(cache, [path for path in paths if path.suffix == ".ipynb"]))
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST)) as pool:
+        running = {
+            pool.submit(
+                single_nb_execution,
+                notebook,
+                cwd=str(path.parent),
+                timeout=app.config.nb_execution_timeout,
+                allow_errors=False,
+            ): path
+            for path, notebook in todo
+        }
+        for done in as_completed(running):
+            result, path = done.result(), running[done]
+            if result.err is None:
+                logger.info("%s: Executed notebook in %.2f seconds", path.name, result.time)
+                executed = CacheBundleIn(
+                    result.nb, str(path), data={"execution_seconds": result.time}
+                )
+                cache.cache_notebook_bundle(executed, check_validity=False, overwrite=True)
+
+
+def setup(app):
+    """Connect the above to Sphinx, after the order of the pages is settled."""
+    app.connect("env-before-read-docs", execute_side_by_side, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,63 @@
+"""Notebooks are executed several at a time, and MyST-NB finds the results in its cache."""
+
+import importlib.util
+import threading
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from ledger import BOOK
+
+pytest.importorskip("jupyter_cache")
+
+
+@pytest.fixture
+def extension():
+    path = BOOK / "_extensions" / "side_by_side.py"
+    specification = importlib.util.spec_from_file_location("side_by_side", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Three notebooks, a page without code, and what the extension asks of Sphinx."""
+    for name in ("one", "two", "wrong"):
+        cells = [nbformat.v4.new_code_cell(f"print({name!r})")]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+    config = SimpleNamespace(
+        nb_execution_cache_path=str(tmp_path / "cache"), nb_execution_timeout=60
+    )
+    suffix = {"words": ".md"}
+    env = SimpleNamespace(doc2path=lambda name: str(tmp_path / (name + suffix.get(name, ".ipynb"))))
+    return SimpleNamespace(config=config), env, ["one", "words", "two", "wrong"]
+
+
+def test_what_ran_is_cached_and_what_failed_is_left_to_myst_nb(extension, book, monkeypatch):
+    app, env, pages = book
+    together, ran = threading.Barrier(2, timeout=30), []
+
+    def execute(notebook, *, cwd, timeout, allow_errors):
+        (cell,) = notebook.cells
+        ran.append(cell.source)
+        assert timeout == 60 and not allow_errors
+        if "wrong" in cell.source:
+            return SimpleNamespace(nb=notebook, time=0.1, err=ValueError())
+        together.wait()  # two that wait for each other end only side by side
+        cell.outputs = [nbformat.v4.new_output("stream", text="done\n")]
+        return SimpleNamespace(nb=notebook, time=0.1, err=None)
+
+    monkeypatch.setattr(extension, "single_nb_execution", execute)
+    monkeypatch.setattr(extension.os, "cpu_count", lambda: 2)
+    extension.execute_side_by_side(app, env, pages)
+    assert sorted(ran) == ["print('one')", "print('two')", "print('wrong')"]
+
+    ran.clear()
+    extension.execute_side_by_side(app, env, ["wrong"])
+    extension.execute_side_by_side(app, env, pages[:3])
+    assert ran == ["print('wrong')"]
+    cache = extension.get_cache(app.config.nb_execution_cache_path)
+    notebook = nbformat.read(env.doc2path("one"), as_version=4)
+    _, merged = cache.merge_match_into_notebook(notebook)
+    assert merged.cells[0].outputs[0].text == "done\n"
