@@ -15,12 +15,16 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
+import venv
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
+import set_up
 import yaml
 from docutils.core import publish_doctree
 from PIL import Image
@@ -38,6 +42,11 @@ import social_cards  # noqa: E402
 
 HOME = address.home("Somebody/batch-norm")
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+
+
+def git(folder, *arguments, **more):
+    command = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", *arguments]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, **more)
 
 
 # --- the one setting -----------------------------------------------------------------------------
@@ -195,6 +204,64 @@ def test_a_card_is_light_and_the_same_every_time():
     assert card != social_cards.draw("Another", "A book")
 
 
+# --- running a notebook elsewhere ----------------------------------------------------------------
+
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_COMPILE": "1"}
+OFFLINE |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+CHECK = """
+from bnlib import display, experiments, widgets
+experiments.load("activations")
+print(experiments.__file__)
+"""
+
+
+def test_the_set_up_cell_makes_a_bare_environment_ready(tmp_path):
+    """As on Colab, but without network: the packages below bnlib are there, and bnlib is not."""
+    repository = tmp_path / "repository"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "bnlib", repository / "bnlib", ignore=ignore)
+    for name in ("book", "results"):
+        (repository / name).mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "results/activations.jsonl"):
+        shutil.copy(ROOT / name, repository / name)
+    (repository / "book" / "here.md").touch()
+    git(repository, "init", "-q")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "all")
+
+    venv.create(tmp_path / "bare")
+    folders = os.pathsep.join(str(folder) for folder in (tmp_path / "bare").iterdir())
+    python = shutil.which("python", path=folders)
+    packages = sysconfig.get_path(
+        "purelib"
+    )  # listed like this, its own list with bnlib is not read
+    (purelib,) = (tmp_path / "bare").glob("**/site-packages")
+    (purelib / "below.pth").write_text(packages, encoding="utf-8")
+    code = set_up.code(repository.as_uri())
+    ran = subprocess.run(
+        [python, "-c", f"{code}\n{CHECK}"],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH="", **OFFLINE),
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert Path(ran.stdout.strip()).is_relative_to(tmp_path / "bare")
+
+
+def test_notebooks_have_the_cell_only_with_a_repository():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title")])
+    for _ in range(2):
+        set_up.put(notebook, "a/b")
+        assert [cell.get("id") == set_up.ID for cell in notebook.cells] == [False, True]
+    source = notebook.cells[1].source
+    assert '"https://github.com/a/b"' in source
+    assert len(source.splitlines()) <= 15
+    assert notebook.cells[1].metadata.tags == ["remove-cell"]
+    assert len(set_up.put(notebook, "").cells) == 1
+    assert set_up.repository() == CONFIG["sphinx"]["config"]["book_repository"]
+
+
 # --- moved pages and pages that are not ----------------------------------------------------------
 
 
@@ -317,16 +384,10 @@ def test_the_edition_is_that_of_the_commit_or_the_version_alone(tmp_path):
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n', encoding="utf-8")
     assert str(edition.edition(tmp_path)) == "Version 1.2.3"
 
-    def git(*arguments, **more):
-        me = ("-c", "user.name=A", "-c", "user.email=a@b.c")
-        subprocess.run(
-            ["git", *me, *arguments], cwd=tmp_path, check=True, capture_output=True, **more
-        )
-
-    git("init", "-q")
-    git("add", ".")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
     date = dict(os.environ, GIT_COMMITTER_DATE="2026-02-03T12:00:00+0000")
-    git("commit", "-q", "-m", "first", env=date)
+    git(tmp_path, "commit", "-q", "-m", "first", env=date)
     line = str(edition.edition(tmp_path))
     assert re.fullmatch(r"Version 1\.2\.3, commit [0-9a-f]{9} of 2026-02-03", line)
     inner = tmp_path / "unpacked"

@@ -16,6 +16,7 @@ from pathlib import Path
 import console
 import ledger
 import nbformat
+import set_up
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -39,7 +40,7 @@ class NotebookError(Exception):
 def execute(path):
     """Return the notebook at `path` with fresh outputs, run in its own folder."""
     os.environ.pop("BNLIB_RENDER", None)  # a stored picture is the ordinary one, not the page's
-    notebook = nbformat.read(path, as_version=4)
+    notebook = set_up.put(nbformat.read(path, as_version=4), set_up.repository())
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
