@@ -1389,8 +1389,13 @@ def all_answers(**options):
         yield check(f, **own, **options)
 
 
-def test_an_answer_is_its_text_and_fits_a_page():
-    for answer in all_answers():
+@pytest.fixture(scope="module")
+def answers():
+    return list(all_answers())
+
+
+def test_an_answer_is_its_text_and_fits_a_page(answers):
+    for answer in answers:
         assert isinstance(answer, Answer)
         assert repr(answer) == answer.text and bool(answer) is answer.right
         assert max(map(len, answer.text.splitlines())) <= 70
@@ -1398,8 +1403,8 @@ def test_an_answer_is_its_text_and_fits_a_page():
             answer.right = True
 
 
-def test_the_same_answer_comes_again():
-    assert list(all_answers()) == list(all_answers())
+def test_the_same_answer_comes_again(answers):
+    assert answers == list(all_answers())
 
 
 def test_every_seed_makes_its_own_batches():
