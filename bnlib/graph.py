@@ -6,8 +6,9 @@ below is a line with its value and its backward side next to each other, and the
 made of the same operations, so that gradients have gradients. Chapter `computational_graph`.
 """
 
-from collections.abc import Callable
-from numbers import Real
+import sys
+from collections.abc import Callable, Collection, Mapping
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,7 @@ class Node:
     __array_ufunc__ = None  # `array * node` is an error here, not an array of nodes
 
     def __init__(self, value, name=""):
+        checks.instance("Node", "name", name, str, "a word")
         self.value = checks.float_array("Node", name or "value", value)
         self.name = name
 
@@ -148,8 +150,13 @@ def mul(a, b):
 
 def power(a, exponent):
     """Raise to a fixed power, elementwise."""
+    _nodes("power", a=a)
     if not isinstance(exponent, Real):
         raise TypeError(f"power: exponent must be a number, got {type(exponent).__name__}")
+    if abs(exponent) > sys.float_info.max:
+        raise ValueError(f"power: exponent must be a finite number, got {exponent}")
+    if not isinstance(exponent, int):
+        exponent = float(exponent)
 
     def slope():  # of a constant: 0, where 0 * a**-1 would be NaN at a = 0
         return power(a, exponent - 1) * exponent if exponent else a * 0
@@ -159,22 +166,26 @@ def power(a, exponent):
 
 def exp(a):
     """Exponential, elementwise: its own slope."""
+    _nodes("exp", a=a)
     return computed("exp", [a], np.exp, lambda dy: [dy * exp(a)])
 
 
 def log(a):
     """Natural logarithm, elementwise."""
+    _nodes("log", a=a)
     return computed("log", [a], np.log, lambda dy: [dy / a])
 
 
 def relu(a):
     """Keep what is above 0; the slope at 0 is taken as 0."""
+    _nodes("relu", a=a)
     above = Node((a.value.real > 0).astype(a.value.dtype))
     return computed("relu", [a], lambda u: np.where(u.real <= 0, 0, u), lambda dy: [dy * above])
 
 
 def matmul(a, b):
     """Multiply matrices."""
+    _nodes("matmul", a=a, b=b)
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul: shapes must be (n, k) and (k, m), got {a.shape} and {b.shape}")
     return computed("@", [a, b], np.matmul, lambda dy: [dy @ transpose(b), transpose(a) @ dy])
@@ -182,11 +193,13 @@ def matmul(a, b):
 
 def transpose(a):
     """Swap rows and columns; its own adjoint."""
+    _nodes("transpose", a=a)
     return computed("T", [a], lambda u: u.T, lambda dy: [transpose(dy)])
 
 
 def sum(a, axis=None):
     """Add up over one or several axes, which are then gone: the gradient is repeated over them."""
+    _nodes("sum", a=a)
     axis = _axes("sum", axis, len(a.shape))
     return computed("sum", [a], lambda u: u.sum(axis), lambda dy: [repeat(dy, a.shape, axis)])
 
@@ -209,9 +222,11 @@ def repeat(a, shape, axis=None):
            [1., 2.],
            [1., 2.]])
     """
+    _nodes("repeat", a=a)
+    checks.instance("repeat", "shape", shape, tuple | list, "a tuple of whole numbers")
     axis = _axes("repeat", axis, len(shape))
     kept = tuple(size for place, size in enumerate(shape) if place not in axis)
-    if a.shape != kept:
+    if a.shape != kept or not all(isinstance(size, Integral) and size >= 0 for size in shape):
         raise ValueError(f"repeat: a must have shape {kept} to become {shape}, got {a.shape}")
 
     def copies(u):
@@ -311,10 +326,16 @@ def backward(output, upstream=None, *, cut=()):
     >>> backward(dx).at[x].value
     array(2.)
     """
+    _nodes("backward", output=output)
+    if not isinstance(cut, Collection) or not all(isinstance(wire, Wire) for wire in cut):
+        raise TypeError(f"backward: cut must be a collection of wires, got {cut!r}")
     if upstream is None:
         if output.shape != ():
-            raise ValueError(f"backward: upstream is needed for an output of shape {output.shape}")
+            raise ValueError(
+                f"backward: upstream is needed for an output of shape {output.shape}, got none"
+            )
         upstream = Node(np.ones_like(output.value))
+    _nodes("backward", upstream=upstream)
     if upstream.shape != output.shape:
         raise ValueError(f"backward: upstream must have shape {output.shape}, got {upstream.shape}")
     at, along = _ZeroElsewhere({output: upstream}), {}
@@ -349,7 +370,9 @@ def replay(output, nudge=None):
     >>> replay(y, {x: 1.0}), replay(y, {wires_into(y)[0]: 1.0})
     (np.float64(16.0), np.float64(12.0))
     """
-    nudge = nudge or {}
+    _nodes("replay", output=output)
+    nudge = {} if nudge is None else nudge
+    checks.instance("replay", "nudge", nudge, Mapping, "a dict of nodes and wires")
     values: dict[Node, np.ndarray] = {}
     for node in in_order(output):
         arriving = [values[wire.source] + nudge.get(wire, 0) for wire in wires_into(node)]
@@ -360,6 +383,7 @@ def replay(output, nudge=None):
 
 def in_order(output):
     """List every node that the output depends on, inputs before what was computed from them."""
+    _nodes("in_order", output=output)
     order, seen, waiting = [], set(), [(output, False)]
     while waiting:  # no recursion: a graph may be deeper than Python's stack
         node, inputs_done = waiting.pop()
@@ -374,6 +398,7 @@ def in_order(output):
 
 def wires_into(node):
     """List the wires that end at a node."""
+    _nodes("wires_into", node=node)
     return [Wire(source, node, place) for place, source in enumerate(node.inputs)]
 
 
@@ -389,7 +414,13 @@ def _node(value, like):
     return node
 
 
+def _nodes(operation, **given):
+    for name, value in given.items():
+        checks.instance(operation, name, value, Node, "a Node")
+
+
 def _same_shape(operation, a, b):
+    _nodes(operation, a=a, b=b)
     if a.shape != b.shape:
         raise ValueError(
             f"{operation}: shapes must be equal (repeat makes them so), got {a.shape} and {b.shape}"
@@ -398,8 +429,11 @@ def _same_shape(operation, a, b):
 
 def _axes(operation, axis, ndim):
     """Return axes as a tuple of numbers from 0; None means all of them."""
-    axes = range(ndim) if axis is None else np.atleast_1d(axis).tolist()
+    axes = tuple(range(ndim)) if axis is None else axis
+    axes = axes if isinstance(axes, tuple | list) else (axes,)
+    if not all(isinstance(a, Integral) for a in axes):
+        raise TypeError(f"{operation}: axis must be a whole number or several, got {axis!r}")
     wrong = [a for a in axes if not -ndim <= a < ndim]
     if wrong:
         raise ValueError(f"{operation}: axis must lie within {ndim} axes, got {wrong[0]}")
-    return tuple(sorted({a % ndim for a in axes}))
+    return tuple(sorted({int(a) % ndim for a in axes}))

@@ -274,7 +274,7 @@ ERRORS = {
     "no upstream": (
         lambda: backward(vector(1, 2)),
         ValueError,
-        r"backward: upstream is needed for an output of shape \(2,\)$",
+        r"backward: upstream is needed for an output of shape \(2,\), got none$",
     ),
     "an upstream of another shape": (
         lambda: backward(vector(1, 2), vector(1)),
