@@ -302,7 +302,8 @@ def entry(claim, parts, home):
         f'<span class="bn-kind">{claim["kind"]}, {origin(claim)}</span>',
     ]
     lines += [f"*{key.capitalize()}.* {one_line(claim[key])}" for key in NOTES if key in claim]
-    told = [told_part(name, part, home) for part in parts] or [f"**{UNTESTED}**"]
+    parts = parts or [Part("")]
+    told = [told_part(name, part, home) for part in parts]
     if compared := against_mnist(parts):
         told.append(f"*MNIST and the digits.* {compared}")
     return CLAIM.format(
