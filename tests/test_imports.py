@@ -23,6 +23,8 @@ MAY_KNOW = {
     "checks": set(),
     "checkpoints": set(),
     "normalization": {"relatives"},
+    "kernels": set(),
+    "compiled": {"kernels", "layers", "normalization"},
     "relatives": set(),
     "functional": {"convolution"},
     "convolution": set(),
@@ -89,6 +91,7 @@ AT_TOP = {
     "widgets": {"matplotlib", "IPython", "ipywidgets"},
 }
 INSIDE_FUNCTIONS = {
+    "compiled": {"numba"},
     "datasets": {"sklearn"},
     "downloads": {"pooch", "requests", "urllib3", "tqdm"},
     "intervals": {"scipy"},
