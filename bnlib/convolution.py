@@ -183,10 +183,13 @@ def max_pool2d(x, size, *, stride=None):
     stride = size if stride is None else stride
     checks.count("max_pool2d", "stride", stride)
     _check_room("max_pool2d", x.shape, (size, size), 0)
-    windows = _windows(x, (size, size), stride)
-    choices = windows.reshape(*x.shape[:2], size * size, *windows.shape[4:])
-    winners = choices.real.argmax(axis=2)  # a complex step follows the real parts
-    y = np.take_along_axis(choices, winners[:, :, np.newaxis], axis=2)[:, :, 0]
+    first, *others = _places(x, (size, size), stride)
+    y, winners = first.copy(), np.zeros(first.shape, np.intp)
+    for place, number in enumerate(others, start=1):
+        # Larger, or the first NaN; a complex step follows the real parts.
+        better = ~(number.real <= y.real) & (y.real == y.real)
+        y = np.where(better, number, y) if np.iscomplexobj(x) else np.maximum(y, number)
+        np.maximum(winners, better * place, out=winners)  # places only rise
     return y, MaxPool2dCache(winners, x.shape, size, stride)
 
 
@@ -213,10 +216,15 @@ def max_pool2d_backward(dy, cache):
     winners, shape, size, stride = cache
     dy = checks.float_array("max_pool2d_backward", "dy", dy)
     checks.shape("max_pool2d_backward", "dy", dy, winners.shape, f"y of shape {winners.shape}")
-    places = np.arange(size * size)[:, np.newaxis, np.newaxis]
-    dwindows = np.where(winners[:, :, np.newaxis] == places, dy[:, :, np.newaxis], 0)
-    dwindows = dwindows.reshape(*shape[:2], size, size, *winners.shape[2:])
-    return _add_windows(dwindows, shape, stride)
+    dx = np.zeros(shape, dy.dtype)
+    for place, number in enumerate(_places(dx, (size, size), stride)):
+        number += _where(winners == place, dy)
+    return dx
+
+
+def _where(chosen, dy):
+    """dy where it is chosen, else 0: a product is ten times as fast, but 0 times infinity is NaN."""
+    return dy * chosen if np.isfinite(dy).all() else np.where(chosen, dy, 0)
 
 
 def _padded(x, padding):
@@ -233,11 +241,18 @@ def _windows(x, size, stride):
 def _add_windows(windows, shape, stride):
     """Adjoint of `_windows`: an array of that shape, in which each number sums over its windows."""
     total = np.zeros(shape, windows.dtype)
-    height, width, rows, columns = windows.shape[2:]
-    for i, j in np.ndindex(height, width):
-        below, right = i + stride * rows, j + stride * columns
-        total[:, :, i:below:stride, j:right:stride] += windows[:, :, i, j]
+    size = windows.shape[2:4]
+    for (i, j), numbers in zip(np.ndindex(*size), _places(total, size, stride), strict=True):
+        numbers += windows[:, :, i, j]
     return total
+
+
+def _places(x, size, stride):
+    """Views of x, one for each place in a window, row by row: that number of every window."""
+    rows, columns = ((x.shape[2 + k] - size[k]) // stride + 1 for k in (0, 1))
+    for i, j in np.ndindex(*size):
+        below, right = i + stride * rows, j + stride * columns
+        yield x[:, :, i:below:stride, j:right:stride]
 
 
 def _rows(weight):
