@@ -4,7 +4,7 @@
 PYTHON =
 python = .venv/bin/python
 
-.PHONY: help environment book test serve slides notebooks experiments lab lint mutants clean
+.PHONY: help environment book test serve slides pdf notebooks experiments lab lint mutants clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ serve: environment ## show the built book on localhost
 
 slides: environment ## each moving figure of the built book as one file, in _build/slides
 	@$(python) book/_make/slides.py
+
+pdf: environment ## the built book as one file to print, _build/book.pdf, by the machine's Chromium
+	@$(python) book/_make/pdf.py
 
 notebooks: environment ## run the notebooks again and store what they print; rewrites the ledger
 	@$(python) book/_make/notebooks.py

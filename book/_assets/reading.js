@@ -223,6 +223,11 @@
     on("keep", keepCopy);
     on("drop", dropCopy);
     document.addEventListener("keydown", press);
+    // Paper is light.
+    const look = document.documentElement.dataset;
+    let screen = look.theme;
+    addEventListener("beforeprint", () => { screen = look.theme; look.theme = "light"; });
+    addEventListener("afterprint", () => { look.theme = screen; });
   }
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
