@@ -223,7 +223,7 @@ def max_pool2d_backward(dy, cache):
 
 
 def _where(chosen, dy):
-    """dy where it is chosen, else 0: as a product ten times as fast, but 0 times infinity is NaN."""
+    """dy where it is chosen, else 0. A product is ten times as fast, but 0 times inf is NaN."""
     return dy * chosen if np.isfinite(dy).all() else np.where(chosen, dy, 0)
 
 
