@@ -43,7 +43,7 @@ class Experiment:
     tolerance : float
         Relative, between the same number on two processors.
     data : tuple of str
-        Names in `bnlib.experiments.data`, the usual one first. None: it draws no data.
+        Names in `bnlib.experiments.data`, the usual one first. Empty: it draws no data.
 
     Raises
     ------
