@@ -58,8 +58,8 @@ DOCUMENT = """<!DOCTYPE html>
 PART = '<article class="bd-article bn-part" id="{name}">{text}</article>'
 ROW = '<li><a href="#{name}">{title}</a></li>'
 
-# What is closed on the screen, answers and solutions, is open on paper; formulas are set. How to cite
-# a claim is the same 46 times.
+# What is closed on the screen, answers and solutions, is open on paper; not how to cite a claim,
+# which is the same every time.
 PREPARE = """async () => {
     for (const closed of document.querySelectorAll("details:not(.bn-cite)")) closed.open = true;
     await window.MathJax?.startup?.promise;
