@@ -23,7 +23,6 @@ SOURCES = (
     "book/*.ipynb",
     "book/*.yml",
     "book/*.bib",
-    "bnlib/**/*.py",
 )
 SECONDS = 30
 AT_ONCE = 8
