@@ -4,7 +4,7 @@
 PYTHON =
 python = .venv/bin/python
 
-.PHONY: help environment book test serve slides pdf notebooks experiments lab lint mutants clean
+.PHONY: help environment book test serve slides pdf notebooks experiments lab lint mutants bench bench-smoke clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,12 @@ lint: environment ## check style and types
 mutants: OPTIONS = --mutants
 mutants: environment ## change bnlib in hundreds of places; the tests must notice every one
 	@$(python) tests/mutation.py
+
+bench: environment ## time beside PyTorch and JAX in tables and pictures; rewrites benchmarks/results
+	@$(python) benchmarks/environment.py && _build/peers/bin/python -m benchmarks
+
+bench-smoke: environment ## the same in a minute: is anything much slower than it was?
+	@$(python) benchmarks/environment.py && _build/peers/bin/python -m benchmarks.smoke
 
 clean: ## remove the built pages and the caches; .venv stays
 	rm -rf _build mutants .pytest_cache .ruff_cache .mypy_cache
