@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 import threading
 import venv
@@ -22,9 +21,14 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 
+import address
+import edition
+import moved
 import nbformat
+import policy
 import pytest
 import set_up
+import social_cards
 import yaml
 from docutils.core import publish_doctree
 from PIL import Image
@@ -32,14 +36,6 @@ from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTENSIONS = ROOT / "book" / "_extensions"
-sys.path.append(str(EXTENSIONS))
-
-import address  # noqa: E402
-import edition  # noqa: E402
-import moved  # noqa: E402
-import policy  # noqa: E402
-import social_cards  # noqa: E402
-
 HOME = address.home("Somebody/batch-norm")
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 
