@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import address
 from book_pages import LEDGER_SOURCES, executed_notebooks
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -11,6 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "_make"))
 
+import figures
 import ledger
 import one_page
 import quiz
@@ -73,8 +75,18 @@ def bring_tables(app):
         shutil.copyfile(path, results / path.name)
 
 
+def offer_figures(app, pagename, templatename, context, doctree):
+    """Offer each figure to be cited and saved."""
+    if doctree is not None:
+        home = address.of(app.config)
+        site = home.site if home else ""
+        context["body"] = figures.offered(context["body"], pagename, site)
+
+
 def setup(app):
     """Make the directives known."""
+    app.connect("html-page-context", offer_figures)
+    app.add_js_file("figures.js", defer="defer")
     app.connect("builder-inited", bring_tables)
     app.add_directive("verdicts", Verdicts)
     app.add_directive("conventions", Conventions)
