@@ -6,7 +6,7 @@ copy too many or a kernel that is no longer vectorized goes beyond them.
 
 import sys
 
-from benchmarks import batch_norm, networks
+from benchmarks import batch_norm, networks, peers
 from benchmarks.timing import race, ratios
 
 # Case: contestants, then the most that each may take, in units of PyTorch's time.
@@ -39,6 +39,9 @@ def measured():
 
 def main():
     """Print each ratio beside its bound; exit with 1 where one is broken."""
+    missing = [name for name in ("torch", "numba") if not peers.installed(name)]
+    if missing:
+        sys.exit(f"bench-smoke: {' and '.join(missing)} must be installed to race with")
     broken = 0
     for case, found in measured():
         for name, bound in BOUNDS[case].items():

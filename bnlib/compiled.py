@@ -29,19 +29,19 @@ class BatchNormCache(NamedTuple):
     ----------
     x : ndarray of shape (N, C, *spatial)
         The batch itself, float32 or float64.
-    inv_std : ndarray of shape (C,)
-        1 / sqrt(var + eps), float64.
     gamma : ndarray of shape (C,)
         The scale that was used.
-    mean, var : ndarray of shape (C,)
-        Mean and biased variance, float64.
+    statistics : ndarray of shape (3, C)
+        Mean, biased variance and 1 / sqrt(var + eps), float64; also as `mean`, `var`, `inv_std`.
     """
 
     x: np.ndarray
-    inv_std: np.ndarray
     gamma: np.ndarray
-    mean: np.ndarray
-    var: np.ndarray
+    statistics: np.ndarray
+
+    mean = property(lambda cache: cache.statistics[0])
+    var = property(lambda cache: cache.statistics[1])
+    inv_std = property(lambda cache: cache.statistics[2])
 
     @property
     def x_hat(self):
@@ -86,10 +86,10 @@ def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
     beta = np.zeros(channels, dtype) if beta is None else np.ascontiguousarray(beta, dtype)
     flat = _flat(np.asarray(x, dtype))
     y = np.empty(flat.shape, dtype)
-    mean, var, inv_std = np.empty(channels), np.empty(channels), np.empty(channels)
+    statistics = np.empty((3, channels))
     forward = _kernel("rows_forward" if flat.ndim == 2 else "planes_forward")
-    forward(flat, gamma, beta, float(eps), y, mean, var, inv_std)
-    cache = BatchNormCache(_shaped(flat, x), inv_std, gamma, mean, var)
+    forward(flat, gamma, beta, float(eps), y, statistics)
+    cache = BatchNormCache(_shaped(flat, x), gamma, statistics)
     return np.asarray(_shaped(y, x), x.dtype), cache
 
 
@@ -114,21 +114,23 @@ def batch_norm_backward(dy, cache):
     dy = checks.float_array(name, "dy", dy)
     if not isinstance(cache, BatchNormCache):
         return normalization.batch_norm_backward(dy, cache)
-    x, inv_std, gamma, mean, _ = cache
+    x, gamma, statistics = cache
     if dy.shape != x.shape:
         checks.shape(name, "dy", dy, x.shape, f"y of shape {x.shape}")
     if _is_complex(dy):
-        reference = normalization.BatchNormCache(cache.x_hat, inv_std, gamma, mean, cache.var)
+        reference = normalization.BatchNormCache(
+            cache.x_hat, cache.inv_std, gamma, cache.mean, cache.var
+        )
         return normalization.batch_norm_backward(dy, reference)
 
     dtype = np.result_type(dy, x)
     flat = _flat(np.asarray(x, dtype))
     upstream = _flat(np.asarray(dy, dtype), rows=flat.ndim == 2)
     dx = np.empty(flat.shape, dtype)
-    dgamma, dbeta = np.empty(x.shape[1], dtype), np.empty(x.shape[1], dtype)
+    gradients = np.empty((2, x.shape[1]), dtype)
     backward = _kernel("rows_backward" if flat.ndim == 2 else "planes_backward")
-    backward(upstream, flat, gamma, mean, inv_std, dx, dgamma, dbeta)
-    return np.asarray(_shaped(dx, dy), dy.dtype), dgamma, dbeta
+    backward(upstream, flat, gamma, statistics, dx, gradients)
+    return np.asarray(_shaped(dx, dy), dy.dtype), gradients[0], gradients[1]
 
 
 def batch_norm_inference(x, mean, var, gamma=None, beta=None, *, eps=1e-5):

@@ -21,8 +21,9 @@ FAR = 4  # squared distance of guess and mean, in variances, from which on the g
 SMALL = 1e-30  # squares of float32 numbers lose digits a little below this
 
 
-def rows_forward(x, gamma, beta, eps, y, mean, var, inv_std):
-    """Fill y and the statistics for x (N, C)."""
+def rows_forward(x, gamma, beta, eps, y, statistics):
+    """Fill y, and `statistics` with the rows mean, var, inv_std, for x (N, C)."""
+    mean, var, inv_std = statistics[0], statistics[1], statistics[2]
     count, channels = x.shape
     head = min(HEAD, count)
     shift = np.empty(channels, x.dtype)
@@ -59,12 +60,13 @@ def rows_forward(x, gamma, beta, eps, y, mean, var, inv_std):
             wide_sum[j] += block_sum[j]
             wide_square[j] += block_square[j]
 
-    scale, offset = block_sum, block_square  # their memory is free again
-    for j in range(channels):
+    for j in range(channels):  # three short loops: each is vectorized, one long would not be
         rest = wide_sum[j] / count
-        spread = wide_square[j] / count - rest * rest
-        centre = shift[j] + rest
-        if not (rest * rest <= FAR * spread and SMALL < spread + eps < np.inf):
+        var[j] = wide_square[j] / count - rest * rest
+        mean[j] = shift[j] + rest
+    for j in range(channels):
+        rest = mean[j] - shift[j]
+        if not (rest * rest <= FAR * var[j] and SMALL < var[j] + eps < np.inf):
             centre = np.float64(0)
             for i in range(count):
                 centre += x[i, j]
@@ -76,19 +78,23 @@ def rows_forward(x, gamma, beta, eps, y, mean, var, inv_std):
                 spread += t * t
             rest /= count
             spread = spread / count - rest * rest
-            spread = 0.0 if spread < 0 else spread  # rounding; NaN stays
-            centre += rest
-        mean[j], var[j], inv_std[j] = centre, spread, 1 / math.sqrt(spread + eps)
-        shift[j] = centre
+            var[j] = 0.0 if spread < 0 else spread  # rounding; NaN stays
+            mean[j] = centre + rest
+    scale, offset = block_sum, block_square  # their memory is free again
+    for j in range(channels):
+        shift[j] = mean[j]
+        inv_std[j] = 1 / math.sqrt(var[j] + eps)
         scale[j] = inv_std[j] * gamma[j]
-        offset[j] = beta[j] - (centre - shift[j]) * inv_std[j] * gamma[j]
+        offset[j] = beta[j] - (mean[j] - shift[j]) * inv_std[j] * gamma[j]
     for i in range(count):
         for j in range(channels):
             y[i, j] = (x[i, j] - shift[j]) * scale[j] + offset[j]
 
 
-def rows_backward(dy, x, gamma, mean, inv_std, dx, dgamma, dbeta):
-    """Fill the gradients for x (N, C), from what `rows_forward` has found."""
+def rows_backward(dy, x, gamma, statistics, dx, gradients):
+    """Fill dx, and `gradients` with the rows dgamma, dbeta, for x (N, C)."""
+    mean, inv_std = statistics[0], statistics[2]
+    dgamma, dbeta = gradients[0], gradients[1]
     count, channels = x.shape
     shift = mean.astype(x.dtype)
     wide_sum, wide_product = np.zeros(channels), np.zeros(channels)
@@ -117,14 +123,16 @@ def rows_backward(dy, x, gamma, mean, inv_std, dx, dgamma, dbeta):
             wide_sum[j] += block_sum[j]
             wide_product[j] += block_product[j]
 
-    average, along = block_sum, block_product  # their memory is free again
     for j in range(channels):
         rest = mean[j] - shift[j]
-        product = (wide_product[j] - rest * wide_sum[j]) * inv_std[j]
-        dgamma[j], dbeta[j] = product, wide_sum[j]
+        wide_product[j] = (wide_product[j] - rest * wide_sum[j]) * inv_std[j]
         slope[j] = inv_std[j] * gamma[j]
-        along[j] = inv_std[j] * product / count
-        average[j] = wide_sum[j] / count - rest * inv_std[j] * product / count
+    average, along = block_sum, block_product  # their memory is free again
+    for j in range(channels):
+        along[j] = inv_std[j] * wide_product[j] / count
+        average[j] = (wide_sum[j] - (mean[j] - shift[j]) * inv_std[j] * wide_product[j]) / count
+    dgamma[:] = wide_product
+    dbeta[:] = wide_sum
     for i in range(count):
         for j in range(channels):
             dx[i, j] = (dy[i, j] - average[j] - (x[i, j] - shift[j]) * along[j]) * slope[j]
@@ -137,8 +145,9 @@ def rows_affine(x, shift, scale, offset, y):
             y[i, j] = (x[i, j] - shift[j]) * scale[j] + offset[j]
 
 
-def planes_forward(x, gamma, beta, eps, y, mean, var, inv_std):
-    """Fill y and the statistics for x (N, C, S)."""
+def planes_forward(x, gamma, beta, eps, y, statistics):
+    """Fill y, and `statistics` with the rows mean, var, inv_std, for x (N, C, S)."""
+    mean, var, inv_std = statistics[0], statistics[1], statistics[2]
     examples, channels, size = x.shape
     count, head = examples * size, min(HEAD, size)
     block_sum, block_square = np.empty(size, x.dtype), np.empty(size, x.dtype)
@@ -200,8 +209,10 @@ def planes_forward(x, gamma, beta, eps, y, mean, var, inv_std):
                 y[i, k, j] = (x[i, k, j] - shift) * scale + offset
 
 
-def planes_backward(dy, x, gamma, mean, inv_std, dx, dgamma, dbeta):
-    """Fill the gradients for x (N, C, S), from what `planes_forward` has found."""
+def planes_backward(dy, x, gamma, statistics, dx, gradients):
+    """Fill dx, and `gradients` with the rows dgamma, dbeta, for x (N, C, S)."""
+    mean, inv_std = statistics[0], statistics[2]
+    dgamma, dbeta = gradients[0], gradients[1]
     examples, channels, size = x.shape
     count = examples * size
     block_sum, block_product = np.empty(size, x.dtype), np.empty(size, x.dtype)
