@@ -62,7 +62,7 @@ def test_without_a_verdict_a_claim_is_not_yet_tested():
 def test_a_verdict_line_gives_the_verdict_and_the_place():
     row = rows(chapter("other", "verdict C05: holds when eps = 0"))["c05"]
     assert "**holds when eps = 0**</span> in [Follow the numbers](chapter_0.ipynb)" in row
-    assert ' data-verdict="holds-when" data-post="0 1" data-chapter="chapter_0">' in row
+    assert ' data-post="0 1" data-parts="holds-when:chapter_0">' in row
     row = rows(chapter("verdict C05: holds", target="\n(zero-mean)="))["c05"]
     assert "**holds**</span> in [Follow the numbers](#zero-mean)" in row
 
@@ -104,8 +104,8 @@ def test_a_claim_shows_all_its_parts_and_where_they_stand():
     assert "**holds**</span> (the mean) in [Follow the numbers](#zero-mean)\n" in row
     assert "**holds when eps = 0**</span> (the variance) in [Follow" in row
     assert "**does not hold here**</span> in [Follow the numbers](chapter_1.ipynb)\n" in row
-    assert 'data-verdict="holds holds-when does-not-hold-here"' in row
-    assert 'data-chapter="chapter_0 chapter_1"' in row
+    parts = "holds:chapter_0 holds-when:chapter_0 does-not-hold-here:chapter_1"
+    assert f'data-parts="{parts}"' in row
 
 
 def test_a_claim_of_no_post_names_its_source():

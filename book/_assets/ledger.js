@@ -1,5 +1,6 @@
-// The ledger's filter: shows the claims that have a verdict, a post and a chapter as chosen. The
-// choice stands in the address, so that it can be linked. Without this script the whole ledger shows.
+// The ledger's filter: shows the claims of a post that have a part with the verdict and the chapter
+// chosen. The choice stands in the address, so that it can be linked. Without this script the whole
+// ledger shows.
 (() => {
   "use strict";
   const form = document.querySelector(".bn-filter");
@@ -8,7 +9,12 @@
   const lists = [...form.querySelectorAll("select")];
 
   function fits(claim) {
-    return lists.every(({ name, value }) => !value || claim.dataset[name].split(" ").includes(value));
+    const [verdict, post, chapter] = lists.map((list) => list.value);
+    const said = !post || claim.dataset.post.split(" ").includes(post);
+    return said && claim.dataset.parts.split(" ").some((part) => {
+      const [judged, place] = part.split(":");
+      return (!verdict || judged === verdict) && (!chapter || place === chapter);
+    });
   }
 
   function filter() {

@@ -92,7 +92,7 @@ FORM = """\
 </form>
 <script src="_static/ledger.js" defer></script>"""
 CLAIM = """\
-<div class="bn-claim" data-verdict="{verdicts}" data-post="{posts}" data-chapter="{chapters}">
+<div class="bn-claim" data-post="{posts}" data-parts="{judged}">
 
 ({anchor})=
 **{id}** {lines}
@@ -309,9 +309,10 @@ def entry(claim, parts, home):
     return CLAIM.format(
         id=name,
         anchor=name.lower(),
-        verdicts=" ".join(dict.fromkeys(slug(part.kind or UNTESTED) for part in parts)),
+        judged=" ".join(
+            dict.fromkeys(f"{slug(part.kind or UNTESTED)}:{part.chapter}" for part in parts)
+        ),
         posts=" ".join(posts_of(claim)),
-        chapters=" ".join(dict.fromkeys(part.chapter for part in parts if part.chapter)),
         lines="\\\n".join(lines),
         parts="\n\n".join(told),
         citation=citing.citation(
