@@ -80,7 +80,8 @@ def offer_figures(app, pagename, templatename, context, doctree):
     if doctree is not None:
         home = address.of(app.config)
         site = home.site if home else ""
-        context["body"] = figures.offered(context["body"], pagename, site)
+        title = app.env.titles[pagename].astext()
+        context["body"] = figures.offered(context["body"], pagename, title, site)
 
 
 def setup(app):

@@ -19,12 +19,13 @@ OFFER = """\
 </figcaption>"""
 
 
-def offered(body, page, site=""):
-    """Return the HTML of a page with the offer in each figure's caption."""
+def offered(body, page, title, site=""):
+    """Return the HTML of a page of this title with the offer in each figure's caption."""
 
     def offer(figure):
         number = NUMBER.search(figure[0])
         place = unescape(number[1]).replace("Fig.", "figure") if number else figure[1]
+        place = f"{place} ({title})"
         cited = citing.citation(place, f"{page}.html#{figure[1]}", site)
         text = OFFER.format(citation=escape(cited))
         return figure[0].replace("</figcaption>", text, 1)
