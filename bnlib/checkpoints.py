@@ -57,8 +57,10 @@ def save(network, path):
     >>> other.buffers["running_mean"]
     array([0.2 , 0.35])
     """
-    state = {name: np.asarray(value, order="C") for name, value in network.state_dict().items()}
     told = settings(network)
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"save: path must name a file, got {path!r}")
+    state = {name: np.asarray(value, order="C") for name, value in network.state_dict().items()}
     about = {"format": FORMAT, "settings": told, "digest": digest(state, told)}
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     path = Path(path).resolve()  # where a link leads, not the link
@@ -157,6 +159,8 @@ def settings(network):
     0.1
     """
     kinds = [kind for kind in type(network).__mro__ if kind.__module__.startswith("bnlib.layers.")]
+    if not kinds:
+        raise TypeError(f"settings: network must be a layer, got {type(network).__name__}")
     kind = type(network) if kinds[0].__name__ == "Layer" else kinds[0]
     found: dict = {"layer": kind.__name__}
     for name, value in vars(network).items():

@@ -5,6 +5,7 @@ call momentum, in eps, in the variance that they store, in where the averages st
 do with a single value. Workshop `frameworks` shows each difference by a number.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -218,6 +219,7 @@ def convert_weight(weight, source, target):
     (32, 16, 3, 3)
     """
     one, two = _named("convert_weight", source), _named("convert_weight", target)
+    checks.float_array("convert_weight", "weight", weight)
     kinds = {2: "linear", 4: "conv"}
     if np.ndim(weight) not in kinds:
         raise ValueError(f"convert_weight: weight must have 2 or 4 axes, got {np.shape(weight)}")
@@ -226,22 +228,22 @@ def convert_weight(weight, source, target):
 
 
 def _named(operation, name):
-    if name not in CONVENTIONS:
-        raise ValueError(f"{operation}: expected one of {list(CONVENTIONS)}, got {name!r}")
+    checks.one_of(operation, "the framework", name, CONVENTIONS)
     return CONVENTIONS[name]
 
 
 def _read(state, convention):
     """The state under PyTorch's names; Caffe's sums divided by their weight."""
+    checks.instance("convert", "state", state, Mapping, "a dict of arrays")
     keys = dict(convention.keys)
     optional = {"num_batches_tracked", *AFFINE}
     missing = [theirs for ours, theirs in keys.items() if theirs not in state]
     needed = [theirs for ours, theirs in keys.items() if ours not in optional]
-    unknown = sorted(set(state) - set(keys.values()))
+    unknown = set(state) - set(keys.values())
     if unknown or set(missing) & set(needed):
         raise ValueError(
             f"convert: a state of {convention.name} must have the names {list(keys.values())}, "
-            f"got {sorted(state)}"
+            f"got {sorted(map(str, state))}"
         )
     values = {ours: np.array(state[theirs]) for ours, theirs in keys.items() if theirs in state}
     if convention.corrected:

@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bnlib import checks, functional
-from bnlib.layers import BatchNorm
+from bnlib.layers import BatchNorm, Layer
 
 CAUSES = ("Bessel", "stale average", "shift", "small batches", "sorted batches")
 IN_BATCHES = CAUSES[3:]
@@ -173,9 +173,19 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
     >>> examine(network, x, labels, x, labels, batch_size=100, rng=rng).causes
     ('stale average',)
     """
+    checks.instance("examine", "network", network, Layer, "a layer")
+    checks.generator("examine", "rng", rng)
     checks.count("examine", "batch_size", batch_size)
     norms = _tracking(network)
-    for x, labels in ((x_train, labels_train), (x_test, labels_test)):
+    sets = {"train": (x_train, labels_train), "test": (x_test, labels_test)}
+    for name, (x, labels) in sets.items():
+        x = checks.float_array("examine", f"x_{name}", x)
+        labels = checks.numbers("examine", f"labels_{name}", labels)
+        if x.ndim < 2 or labels.ndim != 1:
+            raise ValueError(
+                f"examine: x_{name} must have shape (N, …) and labels_{name} (N,), got {x.shape} "
+                f"and {labels.shape}"
+            )
         if len(x) != len(labels) or not 2 <= batch_size <= len(x):
             raise ValueError(
                 "examine: each set must have a label for each example and hold a batch of 2 or "

@@ -44,6 +44,8 @@ def fold_batch_norm(weight, bias, mean, var, gamma=None, beta=None, *, eps=1e-5)
     """
     operation = "fold_batch_norm"
     weight = checks.float_array(operation, "weight", weight)
+    if np.iscomplexobj(weight):
+        raise TypeError(f"{operation}: weight must hold real numbers, got {weight.dtype}")
     if weight.ndim not in (2, 4):
         raise ValueError(
             f"{operation}: weight must have shape (out, in) or (out, in, h, w), got {weight.shape}"
@@ -171,6 +173,8 @@ def _fresh(layer):
 
 def _per_output(operation, name, value, channels):
     array = checks.float_array(operation, name, value)
+    if np.iscomplexobj(array):
+        raise TypeError(f"{operation}: {name} must hold real numbers, got {array.dtype}")
     if array.shape != channels:
         raise ValueError(
             f"{operation}: {name} must have shape {channels}, one per output of weight, "

@@ -6,6 +6,7 @@ was, because a gradient of zeros would have passed as well. Nothing here knows w
 checked. Workshop `gradient_checks`.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -91,6 +92,7 @@ def numerical_gradient(f, x, *, step=None):
     array([ 3., 12.])
     """
     operation = "numerical_gradient"
+    checks.function(operation, "f", f)
     x = _real(operation, "x", x)
     h = _finite_step(operation, x, step, _unit(x))
     gradient = np.empty(x.shape)
@@ -100,6 +102,8 @@ def numerical_gradient(f, x, *, step=None):
         below[index] -= h
         # The two points are rounded: what lies between them is seldom exactly 2h.
         apart = float(above[index]) - float(below[index])
+        if not 0 < apart < np.inf:
+            raise ValueError(f"{operation}: step must move x within its range, got {h:g}")
         rise = _number(operation, f(above)) - _number(operation, f(below))
         gradient[index] = rise / apart
     return gradient
@@ -138,6 +142,7 @@ def complex_step_gradient(f, x, *, step=COMPLEX_STEP):
     array([ 3., 12.])
     """
     operation = "complex_step_gradient"
+    checks.function(operation, "f", f)
     x = _real(operation, "x", x)
     checks.positive(operation, "step", step)
     gradient = np.empty(x.shape)
@@ -271,6 +276,10 @@ def check_backward(
     ['x', 'factor']
     """
     operation = "check_backward"
+    checks.function(operation, "forward", forward)
+    checks.function(operation, "backward", backward)
+    checks.generator(operation, "rng", rng)
+    checks.instance(operation, "inputs", inputs, Mapping, "a dict of arrays")
     inputs = {name: _real(operation, name, value) for name, value in inputs.items()}
     y = checks.float_array(operation, "y", forward(*_copies(inputs))[0])
     if upstream is None:
@@ -314,7 +323,11 @@ def _check(operation, f, inputs, gradients, options, rounded=(), like=None):
     `rounded` holds the gradients as they come out when their computation is rounded in other ways;
     `like` is an array whose dtype limits the precision, too.
     """
-    if options.method not in METHODS:
+    checks.function(operation, "f", f)
+    checks.generator(operation, "rng", options.rng)
+    checks.instance(operation, "inputs", inputs, Mapping, "a dict of arrays")
+    checks.instance(operation, "gradients", gradients, Mapping, "a dict of arrays")
+    if not isinstance(options.method, str) or options.method not in METHODS:
         raise ValueError(
             f'{operation}: method must be "{METHODS[0]}" or "{METHODS[1]}", got {options.method!r}'
         )

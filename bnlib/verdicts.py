@@ -8,13 +8,15 @@ prints last is what the ledger page reads.
 """
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 
+from bnlib import checks
 from bnlib.intervals import (
     Interval,
     bootstrap_interval,
@@ -90,11 +92,15 @@ class Contrast:
         """Refuse what no data could answer."""
         for field_name, known in (("wanted", WANTED), ("scale", ("linear", "log"))):
             got = getattr(self, field_name)
-            if got not in known:
+            if not isinstance(got, str) or got not in known:
                 raise ValueError(
                     f"Contrast: {field_name} of {self.name!r} must be one of "
                     f"{', '.join(known)}, got {got!r}"
                 )
+        checks.instance("Contrast", "weights", self.weights, Mapping, "a dict of numbers")
+        for arm, weight in self.weights.items():
+            checks.instance("Contrast", f"the weight of {arm!r}", weight, Real, "a number")
+        checks.instance("Contrast", "smallest", self.smallest, Real, "a number")
         if not self.weights or not np.isfinite(list(self.weights.values())).all():
             raise ValueError(
                 f"Contrast: weights of {self.name!r} must give each arm a finite number, "
@@ -153,10 +159,18 @@ class Rule:
 
     def __post_init__(self):
         """Refuse what no findings could satisfy."""
+        checks.instance("Rule", "when", self.when, Mapping, "a dict of contrasts")
+        for contrasts in (self.needs, *self.when.values()):
+            checks.instance("Rule", "needs and each condition", contrasts, tuple, "a tuple")
+            for contrast in contrasts:
+                checks.instance("Rule", "each need", contrast, Contrast, "a Contrast")
         if not self.needs or not all(self.when.values()):
             raise ValueError(
-                f"Rule: {self.claim} needs at least one contrast, and one per condition"
+                f"Rule: {self.claim} needs at least one contrast, and one per condition, got "
+                f"{len(self.needs)} and {[len(own) for own in self.when.values()]}"
             )
+        if self.at_least is not None:
+            checks.instance("Rule", "at_least", self.at_least, Integral, "a whole number")
         if self.at_least is not None and not 1 <= self.at_least <= len(self.needs):
             raise ValueError(
                 f"Rule: at_least of {self.claim} must lie in 1..{len(self.needs)}, "
@@ -253,9 +267,9 @@ def shown(claim, checks, when=None, *, part=""):
     yes  y = x  (when the batch stays the same)
     verdict C13: holds when the batch stays the same
     """
-    when = when or {}
-    if not checks or not all(when.values()):
-        raise ValueError(f"shown: {claim} needs at least one check, and one per condition")
+    when = {} if when is None else when
+    _check_words(claim, part)
+    _check_checks(claim, checks, when)
     lines = [f"{_yes_or_no(value)} {name}" for name, value in checks.items()]
     for condition, own_checks in when.items():
         lines += [f"{_yes_or_no(v)} {name}  (when {condition})" for name, v in own_checks.items()]
@@ -301,6 +315,22 @@ def verdict(per_seed, rule):
     return judge([(per_seed, rule)])[0]
 
 
+def _check_words(claim, part):
+    checks.instance("shown", "claim", claim, str, "a word")
+    checks.instance("shown", "part", part, str, "a word")
+
+
+def _check_checks(claim, wording, when):
+    """The wording and each condition are checks with a name and an answer."""
+    checks.instance("shown", "when", when, Mapping, "a dict of checks")
+    for each in (wording, *when.values()):
+        checks.instance("shown", "checks", each, Mapping, "a dict of names and truth values")
+    if not wording or not all(when.values()):
+        raise ValueError(
+            f"shown: {claim} needs at least one check, and one per condition, got none"
+        )
+
+
 def judge(cases):
     """Judge several rules, usually all of one chapter, as one family.
 
@@ -320,7 +350,7 @@ def judge(cases):
         Where an arm or a measure is missing, seeds do not match, or a value is not finite: a run
         that diverged is a failure to be counted by the experiment, never to be dropped.
     """
-    cases = list(cases)
+    cases = _cases(cases)
     questions = [
         (contrast, _numbers(per_seed, contrast, rule.claim))
         for per_seed, rule in cases
@@ -336,6 +366,19 @@ def judge(cases):
         for question in questions
     )
     return [_judged(rule, findings, family) for _, rule in cases]
+
+
+def _cases(cases):
+    """`cases` as a list of pairs."""
+    if not isinstance(cases, Iterable):
+        raise TypeError(f"judge: cases must be pairs of values and rule, got {cases!r}")
+    cases = list(cases)
+    for case in cases:
+        if not isinstance(case, tuple | list) or len(case) != 2:
+            raise TypeError(f"judge: each case must be a pair of values and rule, got {case!r}")
+        checks.instance("judge", "per_seed", case[0], Mapping, "a dict by arm and measure")
+        checks.instance("judge", "rule", case[1], Rule, "a Rule")
+    return cases
 
 
 def _identity(contrast, numbers):
@@ -369,9 +412,10 @@ def _numbers(per_seed, contrast, claim):
         if (arm, contrast.measure) not in per_seed:
             raise ValueError(
                 f"judge: {claim} needs the measure {contrast.measure!r} of the arm {arm!r}, "
-                f"got {sorted(per_seed)}"
+                f"got {sorted(per_seed, key=str)}"
             )
-        values = np.asarray(per_seed[arm, contrast.measure], float)
+        name = f"{contrast.measure!r} of {arm!r}"
+        values = checks.numbers("judge", name, per_seed[arm, contrast.measure])
         _check_values(claim, f"{contrast.measure!r} of {arm!r}", values, contrast)
         terms.append(weight * (np.log(values) if contrast.scale == "log" else values))
     if len({len(term) for term in terms}) > 1:

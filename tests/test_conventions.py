@@ -282,8 +282,8 @@ def test_momentum_is_translated():
     [
         (lambda: convert({}, "PyTorch", "Keras"), "running_mean"),
         (lambda: convert(golden_state("Keras", [0], [1]), "PyTorch", "Keras"), "PyTorch must have"),
-        (lambda: convert({}, "Torch", "Keras"), "expected one of"),
-        (lambda: batch_norm_like("keras", 3), "expected one of"),
+        (lambda: convert({}, "Torch", "Keras"), "must be one of"),
+        (lambda: batch_norm_like("keras", 3), "must be one of"),
         (lambda: batch_norm_like("cuDNN", 3, eps=1e-5), "exponentialAverageFactor has no default"),
         (lambda: batch_norm_like("cuDNN", 3, momentum=0.1), "eps has no default"),
         (lambda: CONVENTIONS["Keras"].weight_of_new(1.5), "momentum must lie in"),

@@ -993,10 +993,11 @@ def test_check_backward_refuses_what_is_no_real_float():
 # --- boundaries, met exactly ----------------------------------------------------------------------
 
 
-class Drawn:
-    """Stands in for a generator where a test needs directions that are round numbers."""
+class Drawn(np.random.Generator):
+    """A generator that draws round numbers, where a test needs them as directions."""
 
     def __init__(self, *directions):
+        super().__init__(np.random.PCG64(0))
         self.directions = list(directions)
 
     def normal(self, size):
