@@ -4,7 +4,7 @@
 PYTHON =
 python = .venv/bin/python
 
-.PHONY: help environment book test serve slides pdf notebooks experiments lab lint mutants bench bench-smoke clean
+.PHONY: help environment book test serve slides pdf notebooks experiments lab lint mutants audit bench bench-smoke clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -61,5 +61,9 @@ bench: environment ## time beside PyTorch and JAX in tables and pictures; rewrit
 bench-smoke: environment ## the same in a minute: is anything much slower than it was?
 	@$(python) benchmarks/environment.py && _build/peers/bin/python -m benchmarks.smoke
 
+audit: OPTIONS = --mutants
+audit: environment ## the long checks, an hour or more: STEPS=... runs these only
+	@$(python) tests/audit.py $(STEPS)
+
 clean: ## remove the built pages and the caches; .venv stays
-	rm -rf _build mutants .pytest_cache .ruff_cache .mypy_cache
+	rm -rf _build mutants .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage*

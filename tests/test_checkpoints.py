@@ -211,7 +211,10 @@ def test_settings_that_were_changed_are_refused(path):
 def test_a_deep_network_s_settings_fit(tmp_path):
     deep = Sequential(*(BatchNorm(1) for _ in range(300)))
     save(deep, tmp_path / "a.npz")
-    load(deep, tmp_path / "a.npz")
+    again = Sequential(*(BatchNorm(1) for _ in range(300)))
+    again.layers[299].params["weight"] = np.array([2.0])
+    load(again, tmp_path / "a.npz")
+    assert again.layers[299].params["weight"] == 1
 
 
 # --- stopped in the middle -----------------------------------------------------------------------

@@ -1,0 +1,120 @@
+"""The checks that take too long for every change: `make audit`.
+
+    python tests/audit.py                   all of them, one after the other
+    python tests/audit.py coverage errors   these
+    python tests/audit.py --list            what there is
+
+A step is a name, what it establishes, and a command; add yours to STEPS. Each runs to its end
+whatever the others said, and the count of those that failed comes last. The machine is not asked
+for more than one core: let it run over night.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+# They look at the built book in a browser and reach nothing of bnlib that the others do not.
+PAGES = ("book", "ledger", "pages", "site", "slides", "lab", "make", "quiz", "one_page")
+
+
+class Step(NamedTuple):
+    """One check: commands that must all succeed, and what the environment says beside."""
+
+    shows: str
+    commands: list[list[str]]
+    environment: Mapping[str, str] = MappingProxyType({})
+
+
+def pytest(*arguments):
+    """A command that runs tests one after the other, and notebooks never."""
+    plain = ["-o", "addopts=", "-p", "no:cacheprovider", "-q", "-n", "0"]
+    return [sys.executable, "-m", "pytest", *plain, *arguments]
+
+
+def unit_tests():
+    """Every file of tests that is not about pages."""
+    pages = {f"test_{name}.py" for name in PAGES}
+    return [
+        f"tests/{file.name}" for file in sorted(TESTS.glob("test_*.py")) if file.name not in pages
+    ]
+
+
+def covered():
+    """Lines and branches of bnlib that doctests and unit tests reach, numba switched off."""
+    coverage = [sys.executable, "-m", "coverage"]
+    run = pytest("--doctest-modules", "bnlib", *unit_tests())[1:]
+    return [
+        [*coverage, "erase"],
+        [*coverage, "run", *run],
+        [*coverage, "combine", "--quiet"],
+        [*coverage, "report"],
+    ]
+
+
+STEPS = {
+    "properties": Step(
+        "no norm is further from the truth than its problem demands, nor than PyTorch's: thousands"
+        " of inputs of each kind",
+        [pytest("tests/test_properties.py", "--hypothesis-show-statistics")],
+        {"BNLIB_INPUTS": "2000"},
+    ),
+    "errors": Step(
+        "every argument of every public function, spoilt in every way, is told in a sentence",
+        [pytest("tests/test_errors.py")],
+        {"BNLIB_INPUTS": "1"},
+    ),
+    "coverage": Step(
+        "unit tests alone reach 98 % of bnlib's lines and branches",
+        covered(),
+        {"NUMBA_DISABLE_JIT": "1"},
+    ),
+    "mutants": Step(
+        "tests notice 95 % of the changes in the three modules that all else rests on",
+        [[sys.executable, "tests/mutation.py"]],
+    ),
+}
+
+
+def run(name):
+    """Whether all commands of a step succeed; stops at the first that does not."""
+    step = STEPS[name]
+    print(f"\n== {name}: {step.shows}", flush=True)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **step.environment}
+    start = time.monotonic()
+    good = all(
+        subprocess.run(command, cwd=ROOT, env=environment).returncode == 0
+        for command in step.commands
+    )
+    minutes = (time.monotonic() - start) / 60
+    print(f"== {name}: {'holds' if good else 'DOES NOT HOLD'}, {minutes:.0f} minutes", flush=True)
+    return good
+
+
+def main(arguments):
+    """Run steps; return None, or a sentence about those that failed."""
+    parser = argparse.ArgumentParser(prog="python tests/audit.py", description="Long checks.")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(STEPS))
+    parser.add_argument("--list", action="store_true", help="say what there is, and stop")
+    asked = parser.parse_args(arguments)
+    unknown = [name for name in asked.steps if name not in STEPS]
+    if unknown:
+        parser.error(f"there is no step {unknown[0]}: {', '.join(STEPS)}")
+    if asked.list:
+        for name, step in STEPS.items():
+            print(f"{name:12}{step.shows}")
+        return None
+    names = asked.steps or list(STEPS)
+    failed = [name for name in names if not run(name)]
+    return f"{len(failed)} of {len(names)} do not hold: {', '.join(failed)}" if failed else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
