@@ -125,7 +125,7 @@ def small_book(tmp_path_factory):
     (source / "conf.py").write_text(
         f"import sys; sys.path.append({str(EXTENSIONS)!r})\n"
         "extensions = ['myst_parser', 'address', 'edition', 'moved', 'policy']\n"
-        "project, root_doc, html_theme = 'A small book', 'intro', 'basic'\n",
+        "html_title, root_doc, html_theme = 'A small book', 'intro', 'basic'\n",
         encoding="utf-8",
     )
 
@@ -173,6 +173,7 @@ def test_with_a_repository_pages_have_links_addresses_and_cards(small_book):
     assert "https://github.com/Somebody/batch-norm/issues/new/choose" in first
     tags = attributes(first, "meta", "property", "content")
     assert tags["og:title"] == "One &amp; two"
+    assert tags["og:site_name"] == "A small book"
     assert tags["og:url"] == site + "first.html"
     assert tags["og:image"] == f"{site}_static/cards/first.png"
     named = attributes(intro, "meta", "name", "content")

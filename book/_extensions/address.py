@@ -177,7 +177,7 @@ def describe(app, pagename, templatename, context, doctree):
     offered = row(links(place, pagename, Path(file).as_posix()))
     context["body"] = context["body"].replace("</h1>", f"</h1>{offered}", 1)
     title = app.env.titles[pagename].astext()
-    found = tags(place, pagename, title, app.config.project, description(doctree))
+    found = tags(place, pagename, title, app.config.html_title, description(doctree))
     context["metatags"] = context.get("metatags", "") + found
 
 
@@ -200,7 +200,7 @@ def publish(app, exception):
     pages = pages_in_order(app)
     map_file.write_text(sitemap(place, pages), encoding="utf-8", newline="\n")
     titles = {page: app.env.titles[page].astext() for page in pages}
-    social_cards.draw_all(site, titles, app.config.project)
+    social_cards.draw_all(site, titles, app.config.html_title)
 
 
 def setup(app):

@@ -113,7 +113,7 @@ def write_pages(app, exception):
         {page: app.env.titles[page].astext() for page in address.pages_in_order(app)},
         app.config.book_moved,
         address.of(app.config),
-        app.config.project,
+        app.config.html_title,
         address.description(app.env.get_doctree(front)),
     )
 
