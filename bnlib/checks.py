@@ -105,7 +105,7 @@ def share(operation, name, value):
     """`value` must be a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{operation}: {name} must be a number from 0 to 1, got {value!r}")
-    if not 0 <= value <= 1:
+    if not 0 <= value <= 1:  # type: ignore[operator]
         raise ValueError(f"{operation}: {name} must lie in [0, 1], got {value!r}")
 
 

@@ -153,7 +153,7 @@ def power(a, exponent):
     _nodes("power", a=a)
     if not isinstance(exponent, Real):
         raise TypeError(f"power: exponent must be a number, got {type(exponent).__name__}")
-    if abs(exponent) > sys.float_info.max:
+    if abs(exponent) > sys.float_info.max:  # type: ignore[operator]
         raise ValueError(f"power: exponent must be a finite number, got {exponent}")
     if not isinstance(exponent, int):
         exponent = float(exponent)
@@ -226,7 +226,7 @@ def repeat(a, shape, axis=None):
     checks.instance("repeat", "shape", shape, tuple | list, "a tuple of whole numbers")
     axis = _axes("repeat", axis, len(shape))
     kept = tuple(size for place, size in enumerate(shape) if place not in axis)
-    if a.shape != kept or not all(isinstance(size, Integral) and size >= 0 for size in shape):
+    if a.shape != kept or not all(isinstance(size, Integral) and int(size) >= 0 for size in shape):
         raise ValueError(f"repeat: a must have shape {kept} to become {shape}, got {a.shape}")
 
     def copies(u):
