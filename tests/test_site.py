@@ -449,7 +449,7 @@ def reader(browser, site):
     """One reader's browser with an empty memory, the address of the site, and its server."""
     with serving(site) as server:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         yield context, f"http://127.0.0.1:{server.server_port}", server
         context.close()
 
@@ -458,7 +458,6 @@ def test_a_reader_comes_back_by_keyboard_alone(reader):
     context, root, _ = reader
     page = context.new_page()
     page.goto(f"{root}/notation.html#def-momentum")
-    page.wait_for_timeout(500)
     page.keyboard.press("?")
     window = page.locator("#bn-reading")
     assert window.is_visible()
@@ -473,7 +472,7 @@ def test_a_reader_comes_back_by_keyboard_alone(reader):
     read = ".bd-docs-nav .current .bn-read"
     page.locator(read).first.wait_for(state="attached")
     page.evaluate("location.hash = '#conventions'")
-    page.wait_for_timeout(500)
+    page.wait_for_function("localStorage.getItem('bn-reading').includes('conventions')")
     page.goto(f"{root}/intro.html")
     back = page.locator(".bn-come-back a")
     assert back.inner_text() == "Notation and words: Conventions"
