@@ -67,6 +67,7 @@ def accuracy(rounds=11):
         "float32, as fast as it can be had; what separates it from `bnlib compiled` is what the "
         "digits cost.",
         rows,
+        axis="relative error; time / PyTorch's",
     )
 
 

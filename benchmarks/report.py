@@ -16,7 +16,7 @@ COLOURS = {
     "JAX jit": "#CC79A7",
     "memory floor": "#777777",
 }
-OTHERS = ["#56B4E9", "#E69F00", "#999933"]
+OTHERS = ["#56B4E9", "#E69F00", "#999933", "#882255", "#332288"]
 
 
 def table(answer):
@@ -41,13 +41,13 @@ def picture(answer, path):
         cases = [case for case in answer.rows if name in answer.rows[case]]
         values = [_ratio(answer.rows[case][name]) for case in cases]
         places = [list(answer.rows).index(case) for case in cases]
-        shift = 0 if answer.log else (position - (len(names) - 1) / 2) * 0.8 / len(names)
+        shift = 0 if answer.lines else (position - (len(names) - 1) / 2) * 0.8 / len(names)
         bars = [[v.median - v.low for v in values], [v.high - v.median for v in values]]
         axes.errorbar(
             [place + shift for place in places],
             [value.median for value in values],
             yerr=bars,
-            fmt="o-" if answer.log else "o",
+            fmt="o-" if answer.lines else "o",
             color=COLOURS.get(name) or next(spare),
             label=name,
             markersize=4,
@@ -55,9 +55,9 @@ def picture(answer, path):
     axes.axhline(1, color="#777777", linewidth=0.8)
     axes.set_yscale("log")
     axes.set_xticks(range(len(answer.rows)), list(answer.rows), rotation=20, ha="right", fontsize=8)
-    axes.set_ylabel("ratio (see the table's note)")
+    axes.set_ylabel(answer.axis)
     axes.set_title(answer.title, fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
     figure.savefig(path, dpi=120)
 
 

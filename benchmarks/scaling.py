@@ -34,5 +34,6 @@ def _grow(title, shapes, rounds, axis):
         "Time of forward and backward divided by the memory floor of that size, which is 1: 2.5 "
         "copies of one array (its size in brackets).",
         rows,
-        log=True,
+        lines=True,
+        axis="time / memory floor",
     )

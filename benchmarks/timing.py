@@ -29,14 +29,17 @@ class Answer(NamedTuple):
         The question, and what must be known to read the rows.
     rows : dict
         Case (a shape, say) to contestant to `Ratio` or number.
-    log : bool
-        Whether the rows are drawn as lines over a logarithmic axis.
+    lines : bool
+        Whether the rows are sizes, whose values a line may join.
+    axis : str
+        What the values are.
     """
 
     title: str
     note: str
     rows: dict
-    log: bool = False
+    lines: bool = False
+    axis: str = "time / PyTorch's"
 
 
 def settle():
