@@ -22,7 +22,7 @@ book: environment ## execute every notebook and build the pages in _build/html
 	@$(python) book/_make/build.py
 
 # Files side by side, those of a notebook's cells or of a browser never split; in the order of
-# `testpaths`, which has its reason.
+# `testpaths` and of tests/conftest.py, which have their reasons.
 workers = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: environment ## build the book, then run every test; ends with the count

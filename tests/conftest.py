@@ -9,6 +9,16 @@ import build
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """Put the browser's pages, the longest file, first of all tests, so that nobody waits for it.
+
+    They stay behind the notebooks: kernels start under a quiet event loop.
+    """
+    items.sort(
+        key=lambda item: item.path.parent.name == "tests" and item.path.name != "test_pages.py"
+    )
+
+
 @pytest.fixture(scope="session")
 def browser_path():
     """The path of a browser that starts; where there is none the tests that need it are skipped."""
