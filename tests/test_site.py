@@ -472,7 +472,7 @@ def test_a_reader_comes_back_by_keyboard_alone(reader):
     read = ".bd-docs-nav .current .bn-read"
     page.locator(read).first.wait_for(state="attached")
     page.evaluate("location.hash = '#conventions'")
-    page.wait_for_function("localStorage.getItem('bn-reading').includes('conventions')")
+    page.wait_for_function("() => localStorage.getItem('bn-reading').includes('conventions')")
     page.goto(f"{root}/intro.html")
     back = page.locator(".bn-come-back a")
     assert back.inner_text() == "Notation and words: Conventions"
@@ -514,7 +514,7 @@ def test_the_book_is_read_without_network(reader):
     assert "Nothing is kept" in page.locator("[data-copy]").inner_text()
     page.locator("[data-keep]").click()
     page.get_by_text("This device has a copy: Version").wait_for(timeout=60_000)
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    page.wait_for_function("() => navigator.serviceWorker.controller !== null")
     context.set_offline(True)
     try:
         page.goto(f"{root}/")
