@@ -39,9 +39,20 @@ class BatchNormCache(NamedTuple):
     gamma: np.ndarray
     statistics: np.ndarray
 
-    mean = property(lambda cache: cache.statistics[0])
-    var = property(lambda cache: cache.statistics[1])
-    inv_std = property(lambda cache: cache.statistics[2])
+    @property
+    def mean(self):
+        """Mean of each channel, float64."""
+        return self.statistics[0]
+
+    @property
+    def var(self):
+        """Biased variance of each channel, float64."""
+        return self.statistics[1]
+
+    @property
+    def inv_std(self):
+        """1 / sqrt(var + eps) of each channel, float64."""
+        return self.statistics[2]
 
     @property
     def x_hat(self):
