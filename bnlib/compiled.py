@@ -216,7 +216,7 @@ def _kernel(name) -> Any:
         ) from error
     # Fused multiply-add, and nothing else of "fast" arithmetic: NaN stays NaN, and the order of
     # additions is the one that is written down.
-    options = {"fastmath": {"contract"}, "error_model": "numpy"}
+    options: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
     loops = getattr(kernels, name)
     try:
         return numba.njit(cache=True, **options)(loops)
