@@ -24,6 +24,8 @@ book: environment ## execute every notebook and build the pages in _build/html
 # Files side by side, those of a notebook's cells or of a browser never split; in the order of
 # `testpaths` and of tests/conftest.py, which have their reasons.
 workers = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Each with one thread for products of matrices, or they wait for each other's processors.
+test: export OPENBLAS_NUM_THREADS = 1
 
 test: environment ## build the book, then run every test; ends with the count
 	@$(python) book/_make/build.py; built=$$?; $(python) -m pytest $(workers) && exit $$built

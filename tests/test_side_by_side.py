@@ -50,8 +50,10 @@ def test_what_ran_is_cached_and_what_failed_is_left_to_myst_nb(extension, book, 
 
     monkeypatch.setattr(extension, "single_nb_execution", execute)
     monkeypatch.setattr(extension.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(extension.os, "environ", {})
     extension.execute_side_by_side(app, env, pages)
     assert sorted(ran) == ["print('one')", "print('two')", "print('wrong')"]
+    assert extension.os.environ == {"OPENBLAS_NUM_THREADS": "1"}
 
     ran.clear()
     extension.execute_side_by_side(app, env, ["wrong"])

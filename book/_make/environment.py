@@ -201,7 +201,8 @@ def install(interpreter, wanted, steps):
         )
         shutil.rmtree(str(VENV), ignore_errors=True)
         run(interpreter.path, "-m", "venv", str(VENV))
-        pip("--require-hashes", "-r", "requirements.lock")
+        # Compiled when first imported: most of it never is.
+        pip("--no-compile", "--require-hashes", "-r", "requirements.lock")
     elif STAMP.exists():
         STAMP.unlink()
     install_bnlib(interpreter.version, "--no-deps", "-e", ".")
