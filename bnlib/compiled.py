@@ -234,9 +234,7 @@ def _is_complex(*arrays):
 def _checked_inference(x, mean, var, gamma, beta, eps):
     name = "batch_norm_inference"
     x = checks.batch(name, x)
-    mean, var = checks.per_channel(name, x, mean=mean, var=var)
-    if np.any(var.real < 0):
-        raise ValueError(f"{name}: var must not be negative, got {var.real.min()}")
+    mean, var = normalization._checked_statistics(name, x, mean, var)
     gamma, beta = checks.affine(name, x, gamma, beta)
     checks.positive(name, "eps", eps)
     return x, mean, var, gamma, beta

@@ -273,7 +273,7 @@ def _sums(x, other=None):
 
 
 def _sums_of_runs(x, other):
-    """`_sums` of float32 in a fifth of the time: float32 within short runs, float64 over them."""
+    """`_sums` of float32 in a third of the time: float32 within short runs, float64 over them."""
     sums = np.zeros(x.shape[1])
     if x.ndim == 2:
         for run in _runs(len(x), ROWS):

@@ -461,7 +461,7 @@ def axe_script():
 
 
 # Nine tenths of a page's elements repeat: frames out of sight, words of code coloured like others,
-# the insides of formulas and of drawings. Axe looks at a page without them, a tenth of the time.
+# the insides of formulas and of drawings. Axe looks at a page without them, a fifth of the time.
 # And it must not preload: it would fetch the style sheets again, and miss those that they import.
 # The button "back to top" the theme shows only to readers who scroll up: here it always shows.
 AXE = """async options => {

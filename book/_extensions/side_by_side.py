@@ -36,7 +36,7 @@ def execute_side_by_side(app, env, docnames):
     todo = list(waiting(cache, [path for path in paths if path.suffix == ".ipynb"]))
     processors = os.cpu_count() or 1
     kernels = min(processors, MOST)
-    # Kernels whose products of matrices wait for each other's processors are six times as slow.
+    # Kernels whose products of matrices wait for each other's processors are several times as slow.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(processors // kernels))
     with ThreadPoolExecutor(kernels) as pool:
         running = {
