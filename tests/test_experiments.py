@@ -57,6 +57,7 @@ def failing(seed, draw, arms):
     if seed == 1001:
         raise RuntimeError("no luck\\nat all")
     if seed == 1002:
+        time.sleep(0.5)  # what ended before on this worker has been sent by then
         os._exit(3)
     return values(seed, arms, 5)
 
