@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnlib import checks, functional, number_checks
+from bnlib import checks, functional
 from bnlib.layers import BatchNorm, Layer
 
 CAUSES = ("Bessel", "stale average", "shift", "small batches", "sorted batches")
@@ -180,7 +180,7 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
     sets = {"train": (x_train, labels_train), "test": (x_test, labels_test)}
     for name, (x, labels) in sets.items():
         x = checks.float_array("examine", f"x_{name}", x)
-        labels = number_checks.numbers("examine", f"labels_{name}", labels)
+        labels = checks.numbers("examine", f"labels_{name}", labels)
         if x.ndim < 2 or labels.ndim != 1:
             raise ValueError(
                 f"examine: x_{name} must have shape (N, …) and labels_{name} (N,), got {x.shape} "

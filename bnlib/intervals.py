@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnlib import checks, number_checks
+from bnlib import checks
 
 
 class Interval(NamedTuple):
@@ -156,7 +156,7 @@ def p_above(values, threshold):
     from scipy import special
 
     values = _per_seed("p_above", "values", values)
-    number_checks.number("p_above", "threshold", threshold)
+    checks.number("p_above", "threshold", threshold)
     mean, error = _mean_and_error(values)
     if error == 0:
         return 0.0 if mean > threshold else 1.0
@@ -218,7 +218,7 @@ def holm(p_values):
     >>> holm([0.01, 0.04, 0.03])
     array([0.03, 0.06, 0.06])
     """
-    p = number_checks.numbers("holm", "p_values", p_values)
+    p = checks.numbers("holm", "p_values", p_values)
     if p.ndim != 1 or not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"holm: p_values must be a list of numbers from 0 to 1, got {p_values}")
     order = np.argsort(p, kind="stable")
@@ -229,7 +229,7 @@ def holm(p_values):
 
 
 def _per_seed(operation, name, values):
-    values = number_checks.numbers(operation, name, values)
+    values = checks.numbers(operation, name, values)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(
             f"{operation}: {name} must hold one number for each of at least two seeds, "
@@ -255,7 +255,7 @@ def _checked_confidence(operation, confidence):
 
 def _checked_counts(operation, successes, total):
     checks.count(operation, "total", total)
-    number_checks.number(operation, "total", total)
-    number_checks.number(operation, "successes", successes)
+    checks.number(operation, "total", total)
+    checks.number(operation, "successes", successes)
     if successes != int(successes) or not 0 <= successes <= total:
         raise ValueError(f"{operation}: successes must lie in 0..{total}, got {successes}")

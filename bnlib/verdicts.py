@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnlib import checks, number_checks
+from bnlib import checks
 from bnlib.intervals import (
     Interval,
     bootstrap_interval,
@@ -286,7 +286,7 @@ def _numbers(per_seed, contrast, claim):
                 f"got {sorted(per_seed, key=str)}"
             )
         name = f"{contrast.measure!r} of {arm!r}"
-        values = number_checks.numbers("judge", name, per_seed[arm, contrast.measure])
+        values = checks.numbers("judge", name, per_seed[arm, contrast.measure])
         _check_values(claim, f"{contrast.measure!r} of {arm!r}", values, contrast)
         terms.append(weight * (np.log(values) if contrast.scale == "log" else values))
     if len({len(term) for term in terms}) > 1:

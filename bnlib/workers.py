@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnlib import checks, number_checks
+from bnlib import checks
 from bnlib.layers import BatchNorm
 from bnlib.normalization import batch_norm, batch_norm_backward, batch_norm_inference
 
@@ -176,7 +176,7 @@ def all_reduce(array, comm):
     array([3., 3.])
     """
     _check_comm("all_reduce", comm)
-    own = np.array(number_checks.numbers("all_reduce", "array", array), order="C")
+    own = np.array(checks.numbers("all_reduce", "array", array), order="C")
     total = np.empty_like(own)
     comm.Allreduce(own, total)
     return total

@@ -392,7 +392,6 @@ GOOD["training.fit"] = fit
 # Modules that are not asked, and why.
 ELSEWHERE = {
     "checks": "what a public function asks with; each is asked through it",
-    "number_checks": "the same",
     "experiments": "a program for the terminal; tests/test_experiments.py",
     "exercises": "made to be given wrong functions; tests/test_exercises*.py",
     **dict.fromkeys(("plots", "widgets", "display"), "drawing; a second step"),
