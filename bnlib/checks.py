@@ -42,6 +42,17 @@ def shape(operation, name, array, expected, other):
         )
 
 
+def labels(operation, value, other_name, other):
+    """`value` as an array of class numbers, one for each example of the array `other`."""
+    array = _array(operation, "labels", value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{operation}: labels must be integers, got {array.dtype}")
+    if array.shape != other.shape[:1]:
+        words = f"{other_name} of shape {other.shape}"
+        shape(operation, "labels", array, other.shape[:1], words)
+    return array
+
+
 def same_shape(operation, name, array, other_name, other):
     """`array` must have the shape of the array `other`."""
     if array.shape != other.shape:
@@ -137,6 +148,19 @@ def instance(operation, name, value, kind, words):
     """`value` must be of a class, or of one of several, which the words name."""
     if not isinstance(value, kind):
         raise TypeError(f"{operation}: {name} must be {words}, got {_described(value)}")
+
+
+def cache(operation, value, kind):
+    """`value` must be what the forward pass of this backward pass left: a tuple of its own class.
+
+    The forward pass is named as the operation without "_backward".
+    """
+    if not isinstance(value, kind):
+        forward = operation.removesuffix("_backward")
+        raise TypeError(
+            f"{operation}: cache must be the {kind.__name__} that {forward} returned, "
+            f"got {_described(value)}"
+        )
 
 
 def function(operation, name, value):

@@ -134,6 +134,8 @@ def conv2d_backward(dy, cache, *, input_gradient=True):
     >>> dweight, dbias
     (array([[[[21., 42.]]]]), array([11.]))
     """
+    checks.cache("conv2d_backward", cache, Conv2dCache)
+    checks.flag("conv2d_backward", "input_gradient", input_gradient)
     x, weight, stride, padding = cache
     padded = _padded(x, padding)
     windows = _windows(padded, weight.shape[2:], stride)
@@ -213,6 +215,7 @@ def max_pool2d_backward(dy, cache):
     array([[[[0., 5.],
              [0., 0.]]]])
     """
+    checks.cache("max_pool2d_backward", cache, MaxPool2dCache)
     winners, shape, size, stride = cache
     dy = checks.float_array("max_pool2d_backward", "dy", dy)
     checks.shape("max_pool2d_backward", "dy", dy, winners.shape, f"y of shape {winners.shape}")

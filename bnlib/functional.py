@@ -4,6 +4,8 @@ Every cache is what its backward needs and nothing else. No function changes its
 `conv2d` and `max_pool2d` stand in `bnlib.convolution` and can be imported from here.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bnlib import checks
@@ -11,6 +13,26 @@ from bnlib.convolution import conv2d as conv2d
 from bnlib.convolution import conv2d_backward as conv2d_backward
 from bnlib.convolution import max_pool2d as max_pool2d
 from bnlib.convolution import max_pool2d_backward as max_pool2d_backward
+
+
+class LinearCache(NamedTuple):
+    """What `linear_backward` needs: x of shape (N, D) and weight of shape (out, D)."""
+
+    x: np.ndarray
+    weight: np.ndarray
+
+
+class CrossEntropyCache(NamedTuple):
+    """What `softmax_cross_entropy_backward` needs.
+
+    Attributes
+    ----------
+    log_softmax : ndarray of shape (N, classes)
+    labels : integer ndarray of shape (N,)
+    """
+
+    log_softmax: np.ndarray
+    labels: np.ndarray
 
 
 def linear(x, weight, bias=None):
@@ -26,7 +48,7 @@ def linear(x, weight, bias=None):
     Returns
     -------
     y : ndarray of shape (N, out)
-    cache : tuple
+    cache : LinearCache
         For `linear_backward`.
 
     Examples
@@ -47,7 +69,7 @@ def linear(x, weight, bias=None):
         bias = checks.float_array("linear", "bias", bias)
         checks.shape("linear", "bias", bias, weight.shape[:1], f"weight of shape {weight.shape}")
         y = y + bias
-    return y, (x, weight)
+    return y, LinearCache(x, weight)
 
 
 def linear_backward(dy, cache, *, input_gradient=True):
@@ -56,7 +78,7 @@ def linear_backward(dy, cache, *, input_gradient=True):
     Parameters
     ----------
     dy : ndarray of shape (N, out)
-    cache : tuple
+    cache : LinearCache
         From `linear`.
     input_gradient : bool
         False: dx is None and costs nothing.
@@ -73,6 +95,8 @@ def linear_backward(dy, cache, *, input_gradient=True):
     >>> linear_backward(np.array([[1.0]]), cache)
     (array([[3., 4.]]), array([[1., 2.]]), array([1.]))
     """
+    checks.cache("linear_backward", cache, LinearCache)
+    checks.flag("linear_backward", "input_gradient", input_gradient)
     x, weight = cache
     dy = _upstream("linear_backward", dy, (len(x), len(weight)))
     dx = dy @ weight if input_gradient else None
@@ -110,8 +134,8 @@ def relu_backward(dy, cache):
     >>> relu_backward(np.array([5.0, 5.0]), relu(np.array([-1.0, 2.0]))[1])
     array([0., 5.])
     """
-    dy = _upstream("relu_backward", dy, cache.shape)
-    return dy * (cache.real > 0)
+    dy, y = _upstream_and_cache("relu_backward", dy, cache)
+    return dy * (y.real > 0)
 
 
 def sigmoid(x):
@@ -146,7 +170,8 @@ def sigmoid_backward(dy, cache):
     >>> sigmoid_backward(np.array([1.0]), sigmoid(np.array([0.0]))[1])
     array([0.25])
     """
-    return _upstream("sigmoid_backward", dy, cache.shape) * cache * (1 - cache)
+    dy, y = _upstream_and_cache("sigmoid_backward", dy, cache)
+    return dy * y * (1 - y)
 
 
 def tanh(x):
@@ -178,7 +203,8 @@ def tanh_backward(dy, cache):
     >>> tanh_backward(np.array([1.0]), tanh(np.array([0.0]))[1])
     array([1.])
     """
-    return _upstream("tanh_backward", dy, cache.shape) * (1 - cache * cache)
+    dy, y = _upstream_and_cache("tanh_backward", dy, cache)
+    return dy * (1 - y * y)
 
 
 def dropout(x, rate, rng):
@@ -210,6 +236,7 @@ def dropout(x, rate, rng):
     """
     x = checks.float_array("dropout", "x", x)
     checks.share("dropout", "rate", rate)
+    checks.generator("dropout", "rng", rng)
     kept = rng.random(x.shape) >= rate
     mask = (kept / (1 - rate) if rate < 1 else kept).astype(x.real.dtype)
     return x * mask, mask
@@ -223,7 +250,8 @@ def dropout_backward(dy, cache):
     >>> dropout_backward(np.array([3.0, 3.0]), np.array([0.0, 2.0]))
     array([0., 6.])
     """
-    return _upstream("dropout_backward", dy, cache.shape) * cache
+    dy, mask = _upstream_and_cache("dropout_backward", dy, cache)
+    return dy * mask
 
 
 def softmax_cross_entropy(logits, labels):
@@ -238,7 +266,7 @@ def softmax_cross_entropy(logits, labels):
     Returns
     -------
     loss : numpy scalar
-    cache : tuple
+    cache : CrossEntropyCache
         For `softmax_cross_entropy_backward`.
 
     Examples
@@ -249,12 +277,9 @@ def softmax_cross_entropy(logits, labels):
     """
     name = "softmax_cross_entropy"
     logits = checks.float_array(name, "logits", logits)
-    labels = np.asarray(labels)
     if logits.ndim != 2 or logits.size == 0:
         raise ValueError(f"{name}: logits must have shape (N, classes), got {logits.shape}")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"{name}: labels must be integers, got {labels.dtype}")
-    checks.shape(name, "labels", labels, logits.shape[:1], f"logits of shape {logits.shape}")
+    labels = checks.labels(name, labels, "logits", logits)
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(
             f"{name}: labels must lie in 0..{logits.shape[1] - 1}, "
@@ -264,7 +289,7 @@ def softmax_cross_entropy(logits, labels):
         shifted = logits - logits.real.max(axis=1, keepdims=True)
         log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_softmax[np.arange(len(labels)), labels].mean()
-    return loss, (log_softmax, labels)
+    return loss, CrossEntropyCache(log_softmax, labels)
 
 
 def softmax_cross_entropy_backward(cache):
@@ -276,11 +301,19 @@ def softmax_cross_entropy_backward(cache):
     >>> softmax_cross_entropy_backward(cache)
     array([[-0.5,  0.5]])
     """
+    checks.cache("softmax_cross_entropy_backward", cache, CrossEntropyCache)
     log_softmax, labels = cache
     dlogits = np.exp(log_softmax)
     dlogits[np.arange(len(labels)), labels] -= 1
     dlogits /= len(labels)
     return dlogits
+
+
+def _upstream_and_cache(operation, dy, cache):
+    """dy and a cache that is one array of the shape of y, as that of each activation is."""
+    checks.cache(operation, cache, np.ndarray)
+    checks.float_array(operation, "cache", cache)
+    return _upstream(operation, dy, cache.shape), cache
 
 
 def _upstream(operation, dy, expected):

@@ -125,7 +125,7 @@ def layer_norm(x, gamma=None, beta=None, *, axis=-1, eps=1e-5):
     with np.errstate(invalid="ignore", over="ignore"):
         x_hat, inv_std, mean, var = _normalize(np.asarray(x, dtype), axis, eps)
         y = _scale_and_shift(x_hat, gamma, beta)
-    return _restore_dtype(y, x), LayerNormCache(x_hat, inv_std, gamma, mean, var)
+        return _restore_dtype(y, x), LayerNormCache(x_hat, inv_std, gamma, mean, var)
 
 
 def layer_norm_backward(dy, cache):
@@ -156,6 +156,7 @@ def layer_norm_backward(dy, cache):
     >>> dx.sum().round(12) + 0.0, dbeta
     (np.float64(0.0), array([1., 0., 0.]))
     """
+    checks.cache("layer_norm_backward", cache, LayerNormCache)
     x_hat, inv_std, gamma, _, _ = cache
     dy = _checked_upstream("layer_norm_backward", dy, x_hat)
     batch = range(inv_std.ndim)
@@ -163,7 +164,7 @@ def layer_norm_backward(dy, cache):
         upstream = np.asarray(dy, np.result_type(dy, x_hat))
         dgamma, dbeta = _sum(upstream * x_hat, batch), _sum(upstream, batch)
         dx = _input_gradient(_scale_and_shift(upstream, gamma), x_hat, inv_std)
-    return _restore_dtype(dx, dy), dgamma, dbeta
+        return _restore_dtype(dx, dy), dgamma, dbeta
 
 
 def group_norm(x, num_groups, gamma=None, beta=None, *, eps=1e-5):
@@ -354,7 +355,7 @@ def rms_norm(x, gamma=None, *, axis=-1, eps=1e-5):
     with np.errstate(invalid="ignore", over="ignore"):
         x_hat, inv_rms = _divide_by_spread(np.asarray(x, _working_dtype(x, gamma)), axis, eps)[:2]
         y = _scale_and_shift(x_hat, gamma)
-    return _restore_dtype(y, x), RMSNormCache(x_hat, inv_rms, gamma)
+        return _restore_dtype(y, x), RMSNormCache(x_hat, inv_rms, gamma)
 
 
 def rms_norm_backward(dy, cache):
@@ -384,13 +385,14 @@ def rms_norm_backward(dy, cache):
     >>> dx.round(3), dgamma.round(3)
     (array([[1., 1.]]), array([ 1., -1.]))
     """
+    checks.cache("rms_norm_backward", cache, RMSNormCache)
     x_hat, inv_rms, gamma = cache
     dy = _checked_upstream("rms_norm_backward", dy, x_hat)
     with np.errstate(invalid="ignore", over="ignore"):
         upstream = np.asarray(dy, np.result_type(dy, x_hat))
         dgamma = _sum(upstream * x_hat, range(inv_rms.ndim))
         dx = _input_gradient(_scale_and_shift(upstream, gamma), x_hat, inv_rms, centred=False)
-    return _restore_dtype(dx, dy), dgamma
+        return _restore_dtype(dx, dy), dgamma
 
 
 def _by_groups(operation, x, num_groups, gamma, beta, eps):
@@ -403,10 +405,11 @@ def _by_groups(operation, x, num_groups, gamma, beta, eps):
         x_hat, inv_std, mean, var = _normalize(groups, 2, eps)
         x_hat = x_hat.reshape(x.shape)
         y = _scale_and_shift(x_hat, _along_channels(gamma, x), _along_channels(beta, x))
-    return _restore_dtype(y, x), GroupNormCache(x_hat, inv_std, gamma, mean, var)
+        return _restore_dtype(y, x), GroupNormCache(x_hat, inv_std, gamma, mean, var)
 
 
 def _by_groups_backward(operation, dy, cache):
+    checks.cache(operation, cache, GroupNormCache)
     x_hat, inv_std, gamma, _, _ = cache
     dy = _checked_upstream(operation, dy, x_hat)
     all_but_channels = (0, *range(2, dy.ndim))
@@ -417,7 +420,7 @@ def _by_groups_backward(operation, dy, cache):
         g = _scale_and_shift(upstream, _along_channels(gamma, dy))
         groups = (*inv_std.shape, -1)
         dx = _input_gradient(g.reshape(groups), x_hat.reshape(groups), inv_std).reshape(dy.shape)
-    return _restore_dtype(dx, dy), dgamma, dbeta
+        return _restore_dtype(dx, dy), dgamma, dbeta
 
 
 def _normalize(x, axis, eps):

@@ -137,6 +137,7 @@ def whiten_backward(dy, cache):
     >>> np.abs(whiten_backward(_join(cache.y), cache)).max().round(9)  # nothing along y comes back
     np.float64(0.0)
     """
+    checks.cache("whiten_backward", cache, WhitenCache)
     y, _, matrix, roots, vectors = cache
     dy = _table("whiten_backward", "dy", dy)
     groups, count, size = y.shape
