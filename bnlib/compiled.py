@@ -14,12 +14,12 @@ it; so x must not be changed in place before it. Results agree to rounding, not 
 """
 
 import functools
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bnlib import checks, kernels, layers, normalization
-from bnlib.layers.norms import _checked_channels
 
 
 class BatchNormCache(NamedTuple):
@@ -100,8 +100,7 @@ def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
     statistics = np.empty((3, channels))
     forward = _kernel("rows_forward" if flat.ndim == 2 else "planes_forward")
     forward(flat, gamma, beta, float(eps), y, statistics)
-    cache = BatchNormCache(_shaped(flat, x), gamma, statistics)
-    return np.asarray(_shaped(y, x), x.dtype), cache
+    return _restored(y, x), BatchNormCache(_shaped(flat, x), gamma, statistics)
 
 
 def batch_norm_backward(dy, cache):
@@ -141,7 +140,7 @@ def batch_norm_backward(dy, cache):
     gradients = np.empty((2, x.shape[1]), dtype)
     backward = _kernel("rows_backward" if flat.ndim == 2 else "planes_backward")
     backward(upstream, flat, gamma, statistics, dx, gradients)
-    return np.asarray(_shaped(dx, dy), dy.dtype), gradients[0], gradients[1]
+    return _restored(dx, dy), gradients[0], gradients[1]
 
 
 def batch_norm_inference(x, mean, var, gamma=None, beta=None, *, eps=1e-5):
@@ -170,7 +169,7 @@ def batch_norm_inference(x, mean, var, gamma=None, beta=None, *, eps=1e-5):
         if gamma is not None:
             scale = scale * gamma
         y = _affine(working, mean, scale, 0 if beta is None else beta)
-    return np.asarray(y, x.dtype)
+        return np.asarray(y, x.dtype)
 
 
 class BatchNorm(layers.BatchNorm):
@@ -184,25 +183,11 @@ class BatchNorm(layers.BatchNorm):
         Without numba, when the layer is made.
     """
 
+    _computes = sys.modules[__name__]
+
     def __init__(self, num_features, **options):
         super().__init__(num_features, **options)
         _kernel("rows_forward")
-
-    def _forward(self, x, training):
-        x = _checked_channels("BatchNorm", x, self.num_features)
-        gamma, beta = self.params.get("weight"), self.params.get("bias")
-        if self.buffers and not training:
-            mean, var = self.buffers["running_mean"], self.buffers["running_var"]
-            y = batch_norm_inference(x, mean, var, gamma, beta, eps=self.eps)
-            return y, (x, mean, var, gamma), self.buffers
-        y, cache = batch_norm(x, gamma, beta, eps=self.eps)
-        return y, cache, self._updated_buffers(x, cache) if training else self.buffers
-
-    def _backward(self, dy, cache):
-        if not isinstance(cache, BatchNormCache):
-            return super()._backward(dy, cache)
-        dx, dgamma, dbeta = batch_norm_backward(dy, cache)
-        return dx, {"weight": dgamma, "bias": dbeta} if self.params else {}
 
 
 @functools.cache
@@ -274,3 +259,9 @@ def _shaped(flat, like):
         flat = flat.reshape(len(like), *like.shape[2:], like.shape[1])
         return np.moveaxis(flat, -1, 1)
     return flat.reshape(like.shape)
+
+
+def _restored(flat, like):
+    """Rows or planes in the shape and dtype of `like`; float16 may overflow."""
+    with np.errstate(over="ignore"):
+        return np.asarray(_shaped(flat, like), like.dtype)

@@ -91,9 +91,8 @@ def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
         x_hat, mean, var = _centre(np.asarray(x, dtype))
         inv_std = (1 / np.sqrt(var + eps)).astype(dtype)
         x_hat *= _along_channels(inv_std, x_hat)
-        y = _scale_and_shift(x_hat, gamma, beta)
-    cache = BatchNormCache(x_hat, inv_std, gamma, mean, var)
-    return _restore_dtype(y, x), cache
+        y = _restore_dtype(_scale_and_shift(x_hat, gamma, beta), x)
+    return y, BatchNormCache(x_hat, inv_std, gamma, mean, var)
 
 
 def batch_norm_backward(dy, cache):
@@ -117,6 +116,13 @@ def batch_norm_backward(dy, cache):
     dgamma, dbeta : ndarray of shape (C,)
         float32 for float16 gradients: a sum over a batch soon leaves the range of float16.
 
+    Raises
+    ------
+    TypeError
+        For integer or object arrays, and for the cache of another function.
+    ValueError
+        For a dy whose shape is not that of y.
+
     Examples
     --------
     >>> y, cache = batch_norm(np.array([[1.0], [2.0], [4.0]]))
@@ -124,9 +130,11 @@ def batch_norm_backward(dy, cache):
     >>> dx.sum().round(12) + 0.0, dbeta
     (np.float64(0.0), array([1.]))
     """
+    name = "batch_norm_backward"
+    dy = checks.float_array(name, "dy", dy)
+    checks.cache(name, cache, BatchNormCache)
     x_hat, inv_std, gamma, _, _ = cache
-    dy = checks.float_array("batch_norm_backward", "dy", dy)
-    checks.same_shape("batch_norm_backward", "dy", dy, "y", x_hat)
+    checks.same_shape(name, "dy", dy, "y", x_hat)
 
     count = _values_per_channel(x_hat)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -137,7 +145,7 @@ def batch_norm_backward(dy, cache):
         dx += upstream
         dx -= _along_channels(dbeta / count, upstream)
         dx *= _along_channels(slope, upstream)
-    return _restore_dtype(dx, dy), dgamma, dbeta
+        return _restore_dtype(dx, dy), dgamma, dbeta
 
 
 def batch_norm_inference(x, mean, var, gamma=None, beta=None, *, eps=1e-5):
@@ -173,7 +181,7 @@ def batch_norm_inference(x, mean, var, gamma=None, beta=None, *, eps=1e-5):
 
     with np.errstate(invalid="ignore", over="ignore"):
         y = _scale_and_shift(_standardize(x, mean, var, eps, gamma, beta), gamma, beta)
-    return _restore_dtype(y, x)
+        return _restore_dtype(y, x)
 
 
 def batch_norm_inference_backward(dy, x, mean, var, gamma=None, *, eps=1e-5):
@@ -213,7 +221,7 @@ def batch_norm_inference_backward(dy, x, mean, var, gamma=None, *, eps=1e-5):
         dgamma, dbeta = _parameter_gradients(upstream, x_hat)
         slope = (1 if gamma is None else gamma) / np.sqrt(var + eps)
         dx = upstream * _along_channels(slope, upstream)
-    return _restore_dtype(dx, dy), dgamma, dbeta
+        return _restore_dtype(dx, dy), dgamma, dbeta
 
 
 def _centre(x):
@@ -234,10 +242,11 @@ def _centre(x):
 
 
 def _checked_statistics(operation, x, mean, var):
+    """Stored statistics, and wide enough for an eps: float16 would round 1 + eps to 1."""
     mean, var = checks.per_channel(operation, x, mean=mean, var=var)
     if np.any(var.real < 0):
         raise ValueError(f"{operation}: var must not be negative, got {var.real.min()}")
-    return mean, var
+    return mean, var.astype(np.result_type(var, x, np.float32), copy=False)
 
 
 def _standardize(x, mean, var, eps, *params):

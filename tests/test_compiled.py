@@ -105,6 +105,15 @@ def test_gradients_of_another_dtype_than_x():
         assert_close(got, expected, 3e-6)
 
 
+def test_what_float16_cannot_hold_is_infinite_without_a_warning():
+    x, large = case((9, 4), "float16")[0], np.full(4, 6e4, np.float16)
+    with np.errstate(over="raise"):
+        y, cache = compiled.batch_norm(x, large)
+        dx, *_ = compiled.batch_norm_backward(6e4 * np.sign(x), cache)
+        z = compiled.batch_norm_inference(x, 0 * large, large / large, large)
+    assert np.isinf(y).any() and np.isinf(dx).any() and np.isinf(z).any()
+
+
 def test_arguments_are_left_alone():
     arrays = case((9, 4, 3))
     before = [array.copy() for array in arrays]

@@ -313,6 +313,23 @@ def test_inference_keeps_float32_digits_at_a_large_offset():
 # Types, layouts, arguments left alone
 
 
+def test_what_float16_cannot_hold_is_infinite_without_a_warning():
+    x, large = example((5, 3), dtype=np.float16)[0], np.full(3, 6e4, np.float16)
+    y, cache = batch_norm(x, large)
+    dx, dgamma, _ = batch_norm_backward(6e4 * np.sign(x), cache)
+    assert np.isinf(y).any() and np.isinf(dx).any() and np.isfinite(dgamma).all()
+    one, zero = np.ones_like(large), np.zeros_like(large)
+    assert np.isinf(batch_norm_inference(2 * np.sign(x), zero, one, large)).all()
+    assert np.isinf(batch_norm_inference_backward(2 * np.sign(x), x, zero, one, large)[0]).all()
+
+
+def test_eps_counts_beside_a_variance_in_float16():
+    x, one = np.ones((1, 1)), np.ones(1, np.float16)
+    y = batch_norm_inference(x, 0 * one, one, eps=1e-4)  # np.float16(1) + 1e-4 is 1
+    dx, _, _ = batch_norm_inference_backward(x, x, 0 * one, one, eps=1e-4)
+    np.testing.assert_allclose(np.stack([y, dx]), 1.0001**-0.5, **EXACT)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(6, 3), (4, 3, 2, 2)])
 def test_dtype_in_dtype_out(dtype, shape):

@@ -223,6 +223,14 @@ def test_dtype_in_dtype_out(dtype):
         np.testing.assert_allclose(narrow, value, rtol=tolerance, atol=tolerance)
 
 
+def test_what_float16_cannot_hold_is_infinite_without_a_warning():
+    x, large = example((4, 6), dtype=np.float16)[0], np.full(6, 6e4, np.float16)
+    for name, groups in (("layer_norm", ()), ("rms_norm", ()), ("group_norm", (2,))):
+        y, cache = getattr(relatives, name)(x, *groups, large)
+        dx, *_ = getattr(relatives, f"{name}_backward")(6e4 * np.sign(x), cache)
+        assert np.isinf(y).any() and np.isinf(dx).any()
+
+
 def test_dtype_of_x_wins_and_one_complex_argument_makes_the_result_complex():
     x, gamma, beta, _ = example((6, 3))
     assert layer_norm(x.astype(np.float32), gamma, beta)[0].dtype == np.float32

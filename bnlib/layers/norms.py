@@ -1,9 +1,20 @@
 """Layers that normalize."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from bnlib import checks, normalization
 from bnlib.layers.layer import Layer
+
+
+class StoredStatisticsCache(NamedTuple):
+    """What the backward pass of a batch norm in evaluation needs: its arguments."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    var: np.ndarray
+    gamma: np.ndarray | None
 
 
 class BatchNorm(Layer):
@@ -52,6 +63,8 @@ class BatchNorm(Layer):
     (array([0.2]), array([1.1]))
     """
 
+    _computes: Any = normalization  # the module whose functions it calls
+
     def __init__(
         self,
         num_features,
@@ -89,18 +102,18 @@ class BatchNorm(Layer):
         gamma, beta = self.params.get("weight"), self.params.get("bias")
         if self.buffers and not training:
             mean, var = self.buffers["running_mean"], self.buffers["running_var"]
-            y = normalization.batch_norm_inference(x, mean, var, gamma, beta, eps=self.eps)
-            return y, (x, mean, var, gamma), self.buffers
-        y, cache = normalization.batch_norm(x, gamma, beta, eps=self.eps)
+            y = self._computes.batch_norm_inference(x, mean, var, gamma, beta, eps=self.eps)
+            return y, StoredStatisticsCache(x, mean, var, gamma), self.buffers
+        y, cache = self._computes.batch_norm(x, gamma, beta, eps=self.eps)
         return y, cache, self._updated_buffers(x, cache) if training else self.buffers
 
     def _backward(self, dy, cache):
-        if isinstance(cache, normalization.BatchNormCache):
-            dx, dgamma, dbeta = normalization.batch_norm_backward(dy, cache)
-        else:
+        if isinstance(cache, StoredStatisticsCache):
             dx, dgamma, dbeta = normalization.batch_norm_inference_backward(
                 dy, *cache, eps=self.eps
             )
+        else:
+            dx, dgamma, dbeta = self._computes.batch_norm_backward(dy, cache)
         return dx, {"weight": dgamma, "bias": dbeta} if self.params else {}
 
     def _updated_buffers(self, x, cache):
