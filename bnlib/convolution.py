@@ -95,7 +95,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
             f"same C, got {x.shape} and {weight.shape}"
         )
     checks.count("conv2d", "stride", stride)
-    _check_padding("conv2d", padding)
+    checks.count("conv2d", "padding", padding, least=0)
     _check_room("conv2d", x.shape, weight.shape[2:], padding)
     windows = _windows(_padded(x, padding), weight.shape[2:], stride)
     y = _rows(weight) @ _columns(windows)
@@ -186,12 +186,13 @@ def max_pool2d(x, size, *, stride=None):
     checks.count("max_pool2d", "stride", stride)
     _check_room("max_pool2d", x.shape, (size, size), 0)
     first, *others = _places(x, (size, size), stride)
-    y, winners = first.copy(), np.zeros(first.shape, np.intp)
+    whole = np.min_scalar_type(size * size - 1).type  # a byte, but for large windows
+    y, winners = first.copy(), np.zeros(first.shape, whole)
     for place, number in enumerate(others, start=1):
         # Larger, or the first NaN; a complex step follows the real parts.
         better = ~(number.real <= y.real) & (y.real == y.real)
         y = np.where(better, number, y) if np.iscomplexobj(x) else np.maximum(y, number)
-        np.maximum(winners, better * place, out=winners)  # places only rise
+        np.maximum(winners, better * whole(place), out=winners)  # places only rise
     return y, MaxPool2dCache(winners, x.shape, size, stride)
 
 
@@ -220,14 +221,11 @@ def max_pool2d_backward(dy, cache):
     dy = checks.float_array("max_pool2d_backward", "dy", dy)
     checks.shape("max_pool2d_backward", "dy", dy, winners.shape, f"y of shape {winners.shape}")
     dx = np.zeros(shape, dy.dtype)
+    finite = np.isfinite(dy).all()  # a product is ten times as fast, but 0 times inf is NaN
     for place, number in enumerate(_places(dx, (size, size), stride)):
-        number += _where(winners == place, dy)
+        won = winners == place
+        number += dy * won if finite else np.where(won, dy, 0)
     return dx
-
-
-def _where(chosen, dy):
-    """dy where it is chosen, else 0. A product is ten times as fast, but 0 times inf is NaN."""
-    return dy * chosen if np.isfinite(dy).all() else np.where(chosen, dy, 0)
 
 
 def _padded(x, padding):
@@ -267,13 +265,6 @@ def _columns(windows):
     """The windows of each example as the columns of a matrix, so that `_rows` can multiply them."""
     examples, channels, height, width, rows, columns = windows.shape
     return windows.reshape(examples, channels * height * width, rows * columns)
-
-
-def _check_padding(operation, padding):
-    if isinstance(padding, bool) or not isinstance(padding, int | np.integer):
-        raise TypeError(f"{operation}: padding must be a whole number, got {padding!r}")
-    if padding < 0:
-        raise ValueError(f"{operation}: padding must be at least 0, got {padding}")
 
 
 def _check_room(operation, shape, size, padding):
