@@ -138,7 +138,7 @@ def batch_norm_backward(dy, cache):
 
     count = _values_per_channel(x_hat)
     with np.errstate(invalid="ignore", over="ignore"):
-        upstream = np.asarray(dy, np.result_type(dy, x_hat))
+        upstream = np.asarray(dy, np.promote_types(dy.dtype, x_hat.dtype))
         dgamma, dbeta = _parameter_gradients(upstream, x_hat)
         slope = inv_std if gamma is None else inv_std * gamma
         dx = x_hat * _along_channels(-dgamma / count, upstream)
@@ -217,7 +217,7 @@ def batch_norm_inference_backward(dy, x, mean, var, gamma=None, *, eps=1e-5):
 
     with np.errstate(invalid="ignore", over="ignore"):
         x_hat = _standardize(x, mean, var, eps, gamma)
-        upstream = np.asarray(dy, np.result_type(dy, x_hat))
+        upstream = np.asarray(dy, np.promote_types(dy.dtype, x_hat.dtype))
         dgamma, dbeta = _parameter_gradients(upstream, x_hat)
         slope = (1 if gamma is None else gamma) / np.sqrt(var + eps)
         dx = upstream * _along_channels(slope, upstream)
@@ -283,13 +283,12 @@ def _sums(x, other=None):
 
 def _sums_of_runs(x, other):
     """`_sums` of float32 in a third of the time: float32 within short runs, float64 over them."""
+    if x.ndim == 2 and len(x) <= ROWS:
+        return _sums_of_rows(x, other).astype(np.float64)
     sums = np.zeros(x.shape[1])
     if x.ndim == 2:
         for run in _runs(len(x), ROWS):
-            if other is None:
-                sums += x[run].sum(axis=0)
-            else:
-                sums += np.einsum("nc,nc->c", x[run], other[run])
+            sums += _sums_of_rows(x[run], None if other is None else other[run])
         return sums
     x = x.reshape(*x.shape[:2], -1)
     for run in _runs(x.shape[2], PIXELS):
@@ -299,6 +298,10 @@ def _sums_of_runs(x, other):
             each = np.vecdot(x[:, :, run], other.reshape(x.shape)[:, :, run])
         sums += each.sum(axis=0, dtype=np.float64)
     return sums
+
+
+def _sums_of_rows(x, other):
+    return np.add.reduce(x, axis=0) if other is None else np.einsum("nc,nc->c", x, other)
 
 
 def _runs(length, longest):
