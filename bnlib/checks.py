@@ -4,6 +4,7 @@ The sentence names the operation, what was expected and what came, for example
 ``batch_norm: gamma must have shape (64,) to match x of shape (32, 64), got (32,)``.
 """
 
+import sys
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,7 +14,7 @@ FLOATS = (np.float16, np.float32, np.float64, np.complex128)
 
 def float_array(operation, name, value):
     """`value` as an array of a floating dtype; complex128, for complex steps, too."""
-    array = value if type(value) is np.ndarray else _array(operation, name, value)
+    array = value if type(value) is np.ndarray else plain_array(operation, name, value)
     if array.dtype.type not in FLOATS:
         raise TypeError(
             f"{operation}: {name} must be an array of float16, float32 or float64 "
@@ -22,8 +23,8 @@ def float_array(operation, name, value):
     return array
 
 
-def _array(operation, name, value):
-    """`value` as an array; rows of different lengths and masks make none."""
+def plain_array(operation, name, value):
+    """`value` as an array of any dtype; rows of different lengths and masks make none."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{operation}: {name} must be a plain array, got one with a mask")
     try:
@@ -44,7 +45,7 @@ def shape(operation, name, array, expected, other):
 
 def labels(operation, value, other_name, other):
     """`value` as an array of class numbers, one for each example of the array `other`."""
-    array = _array(operation, "labels", value)
+    array = plain_array(operation, "labels", value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{operation}: labels must be integers, got {array.dtype}")
     if array.shape != other.shape[:1]:
@@ -92,7 +93,7 @@ def _per_channel(operation, x, name, value):
 
 def numbers(operation, name, value):
     """`value` as an array of float64: real numbers, whole ones and truth values too."""
-    array = _array(operation, name, value)
+    array = plain_array(operation, name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{operation}: {name} must hold real numbers, got {array.dtype}")
     return array.astype(np.float64)
@@ -128,6 +129,13 @@ def flag(operation, name, value):
         raise TypeError(f"{operation}: {name} must be True or False, got {value!r}")
 
 
+def not_negative(operation, name, value):
+    """`value` must be a finite number, 0 or above."""
+    number(operation, name, value)
+    if value < 0:
+        raise ValueError(f"{operation}: {name} must not be negative, got {value!r}")
+
+
 def share(operation, name, value):
     """`value` must be a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -136,12 +144,32 @@ def share(operation, name, value):
         raise ValueError(f"{operation}: {name} must lie in [0, 1], got {value!r}")
 
 
-def count(operation, name, value):
-    """`value` must be a whole number above 0."""
+def count(operation, name, value, least=1):
+    """`value` must be a whole number above 0, or as large as is said, that fits a machine word."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{operation}: {name} must be a whole number, got {value!r}")
-    if int(value) < 1:
-        raise ValueError(f"{operation}: {name} must be at least 1, got {value!r}")
+        raise TypeError(f"{operation}: {name} must be a whole number, got {_described(value)}")
+    if int(value) < least:
+        raise ValueError(f"{operation}: {name} must be at least {least}, got {value!r}")
+    if int(value) > sys.maxsize:
+        raise ValueError(f"{operation}: {name} must be at most {sys.maxsize}, got {value!r}")
+
+
+def counts(operation, name, values):
+    """`values` as a list of whole numbers above 0."""
+    values = sequence(operation, name, values)
+    for value in values:
+        count(operation, f"each of {name}", value)
+    return values
+
+
+def sequence(operation, name, values):
+    """`values` as a list."""
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(
+            f"{operation}: {name} must be a sequence, got {_described(values)}"
+        ) from None
 
 
 def instance(operation, name, value, kind, words):
@@ -172,6 +200,26 @@ def function(operation, name, value):
 def generator(operation, name, value):
     """`value` must be a numpy.random.Generator: nothing here draws from a hidden state."""
     instance(operation, name, value, np.random.Generator, "a numpy.random.Generator")
+
+
+def network(operation, value, name="network"):
+    """`value` must be a layer, or a network of layers: something that has `leaves()`."""
+    if isinstance(value, type) or not callable(getattr(value, "leaves", None)):
+        raise TypeError(
+            f"{operation}: {name} must be a layer or a network, got {_described(value)}"
+        )
+
+
+def dtype(operation, value):
+    """`value` must be a floating dtype, or the name of one."""
+    try:
+        floating = np.dtype(value).type in FLOATS
+    except (TypeError, ValueError):
+        floating = False
+    if not floating:
+        raise TypeError(
+            f"{operation}: dtype must be float16, float32 or float64, got {_described(value)}"
+        )
 
 
 def one_of(operation, name, value, known):

@@ -94,6 +94,8 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
             "conv2d: x must have shape (N, C, H, W) and weight (out, C, height, width) with the "
             f"same C, got {x.shape} and {weight.shape}"
         )
+    if weight.size == 0:
+        raise ValueError(f"conv2d: weight must not be empty, got shape {weight.shape}")
     checks.count("conv2d", "stride", stride)
     checks.count("conv2d", "padding", padding, least=0)
     _check_room("conv2d", x.shape, weight.shape[2:], padding)

@@ -30,8 +30,10 @@ class Optimizer:
     """
 
     def __init__(self, network, *, lr, weight_decay=0.0):
+        name = type(self).__name__
+        checks.network(name, network)
         self.network, self.lr, self.weight_decay = network, lr, weight_decay
-        name, leaves = type(self).__name__, self._leaves()
+        leaves = self._leaves()
         self.state: list[dict] = [{} for _ in leaves]
         if isinstance(lr, list) and len(lr) != len(leaves):
             raise ValueError(
@@ -214,6 +216,9 @@ class Adam(Optimizer):
 
     def __init__(self, network, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
         super().__init__(network, lr=lr, weight_decay=weight_decay)
+        checks.instance("Adam", "betas", betas, (tuple, list), "a pair of numbers")
+        if len(betas) != 2:
+            raise ValueError(f"Adam: betas must be a pair of numbers, got {len(betas)}")
         for beta in betas:
             checks.share("Adam", "betas", beta)
             if beta == 1:
@@ -233,7 +238,15 @@ def lr_of(lr, members):
     """The learning rates of some members, in the form of the `lr` of an `Optimizer`."""
     if isinstance(lr, list):
         return [lr_of(rate, members) for rate in lr]
-    return lr if np.ndim(lr) == 0 else np.asarray(lr)[members]
+    rates = checks.plain_array("lr_of", "lr", lr)
+    if rates.ndim == 0:
+        return lr
+    try:
+        return rates[members]
+    except IndexError:
+        raise ValueError(
+            f"lr_of: lr must have one entry for each member, got {len(rates)} and no {members}"
+        ) from None
 
 
 def _rows_of(value, members, total):
@@ -253,7 +266,7 @@ def _along_rows(rate, value):
 
 
 def _not_negative(operation, name, value):
-    numbers = np.asarray(value)
+    numbers = checks.plain_array(operation, name, value)
     if numbers.dtype.kind not in "fiu" or numbers.ndim > 1:
         raise TypeError(f"{operation}: {name} must be a number or an array of them, got {value!r}")
     if not (np.isfinite(numbers) & (numbers >= 0)).all():

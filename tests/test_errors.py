@@ -33,7 +33,6 @@ NUMPYS = ("overflow", "invalid value", "divide by zero", "underflow", "Mean of e
 # What these arguments are is not asked yet, at least not of every kind: a wrong one may raise what
 # Python or numpy says. An audit wants each to be needed here, so the list can only shrink.
 NOT_ASKED = {
-    "convolution.conv2d": "padding weight",
     "graph.batch_norm": "eps gamma x",
     "graph.backward": "cut",
     "gradcheck.numerical_gradient": "f",
@@ -45,14 +44,6 @@ NOT_ASKED = {
     "layers.GroupNorm": "dtype num_channels",
     "layers.InstanceNorm": "dtype num_features",
     "layers.RMSNorm": "dtype num_features",
-    "layers.Linear": "bias dtype in_features out_features rng scale",
-    "layers.Conv2d": "bias dtype in_channels out_channels rng scale size",
-    "layers.mlp": "activation dtype norm output_scale placement rng scale sizes",
-    "layers.convnet": "activation channels classes dtype head norm rng scale shape",
-    "optim.lr_of": "lr",
-    "optim.SGD": "network weight_decay",
-    "optim.RMSprop": "network weight_decay",
-    "optim.Adam": "betas network weight_decay",
     "intervals.p_share_above": "total",
     "verdicts.judge": "cases",
     "inference.exponential_average": "initial",
@@ -90,17 +81,14 @@ NOT_ASKED = {
     "diagnostics.sharpness": "iterations labels network rng tolerance x",
     "doctor.examine": "x_test x_train",
     "training.accuracy": "labels network x",
-    "ensembles.fit_together": "batch_size data epochs evaluate networks observe observe_at "
-    "optimizer rngs statistics",
+    "ensembles.fit_together": "batch_size data epochs evaluate networks observe observe_at optimizer rngs statistics",
     "ensembles.Ensemble": "networks",
     "workers.merge": "parts",
-    "workers.SynchronizedBatchNorm": "num_features",
     "workers.in_threads": "work",
     "idx.parse": "data",
     "idx.announced": "data",
     "datasets.digits": "rng train",
-    "training.fit": "batch_size data epochs evaluate network observe observe_at optimizer rng "
-    "statistics",
+    "training.fit": "batch_size data epochs evaluate network observe observe_at optimizer rng statistics",
 }
 # A wrong one is found out only after some forward passes, which leave caches, or a training.
 TOO_LATE = {

@@ -833,11 +833,19 @@ def test_convnet_passes_its_options_on():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: mlp([3, 2, 2], rng=rng, placement="behind"), 'mlp: placement must be "before" or'),
+        (
+            lambda: mlp([3, 2, 2], rng=rng, placement="behind"),
+            "mlp: placement must be one of 'before', ",
+        ),
         (lambda: mlp([3, 2], rng=rng, batch_norm=True, norm=LayerNorm), "exclude each other"),
         (lambda: mlp([3, 2], rng=rng, scale="big"), "Linear: scale must be a number or one of"),
         (lambda: mlp([3, 2], rng=rng, output_scale="big"), "Linear: scale must be a number or one"),
-        (lambda: convnet((1, 8, 8), [2], 3, rng=rng, head="mean"), 'convnet: head must be "flat'),
+        (
+            lambda: convnet((1, 8, 8), [2], 3, rng=rng, head="mean"),
+            "convnet: head must be one of 'flatten', ",
+        ),
+        (lambda: mlp([3], rng=rng), "mlp: sizes must name inputs"),
+        (lambda: convnet((8, 8), [2], 3, rng=rng), "convnet: shape must be (C, H, W), got 2"),
         (
             lambda: convnet((1, 8, 7), [2] * 3, 3, rng=rng),
             "must be at least 8 pixels high and wide",

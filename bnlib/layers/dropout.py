@@ -29,6 +29,7 @@ class Dropout(Layer):
     def __init__(self, rate, rng):
         super().__init__()
         checks.share("Dropout", "rate", rate)
+        checks.generator("Dropout", "rng", rng)
         self.rate, self.rng = rate, rng
 
     def _forward(self, x, training):

@@ -30,6 +30,9 @@ class Linear(Layer):
 
     def __init__(self, in_features, out_features, *, rng, scale="he", bias=True, dtype=np.float64):
         super().__init__()
+        checks.count("Linear", "in_features", in_features)
+        checks.count("Linear", "out_features", out_features)
+        _check_options("Linear", rng, bias, dtype)
         std = _standard_deviation("Linear", scale, in_features, out_features)
         weight = std * rng.standard_normal((out_features, in_features))
         self.params["weight"] = weight.astype(dtype)
@@ -91,7 +94,12 @@ class Conv2d(Layer):
         dtype=np.float64,
     ):
         super().__init__()
+        checks.count("Conv2d", "in_channels", in_channels)
+        checks.count("Conv2d", "out_channels", out_channels)
         checks.count("Conv2d", "size", size)
+        checks.count("Conv2d", "stride", stride)
+        checks.count("Conv2d", "padding", padding, least=0)
+        _check_options("Conv2d", rng, bias, dtype)
         self.stride, self.padding = stride, padding
         area = size * size
         std = _standard_deviation("Conv2d", scale, in_channels * area, out_channels * area)
@@ -120,9 +128,16 @@ def _named(grads, params):
     return {name: named[name] for name in params}
 
 
+def _check_options(operation, rng, bias, dtype):
+    checks.generator(operation, "rng", rng)
+    checks.flag(operation, "bias", bias)
+    checks.dtype(operation, dtype)
+
+
 def _standard_deviation(operation, scale, fan_in, fan_out):
     """The initial weights' standard deviation: a number, or the name of a rule for it."""
     if not isinstance(scale, str):
+        checks.not_negative(operation, "scale", scale)
         return scale
     rules = {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out)}
     if scale not in rules:

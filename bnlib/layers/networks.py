@@ -174,16 +174,20 @@ def mlp(
     ['Linear', 'BatchNorm', 'ReLU', 'Linear']
     """
     norm = _chosen_norm("mlp", batch_norm, norm)
-    if placement not in ("before", "after"):
-        raise ValueError(f'mlp: placement must be "before" or "after", got {placement!r}')
+    sizes = checks.counts("mlp", "sizes", sizes)
+    if len(sizes) < 2:
+        raise ValueError(
+            f"mlp: sizes must name inputs and outputs at least, got {len(sizes)} numbers"
+        )
+    checks.one_of("mlp", "placement", placement, ("before", "after"))
     layers: list[Layer] = []
     *hidden, last = itertools.pairwise(sizes)
     for fan_in, fan_out in hidden:
-        norms = [norm(fan_out, dtype=dtype)] if norm else []
+        norms = [_made("mlp", "norm", norm, fan_out, dtype=dtype)] if norm is not None else []
         bias = placement == "after" or not _takes_away_a_bias(norms)
         layers.append(Linear(fan_in, fan_out, rng=rng, scale=scale, bias=bias, dtype=dtype))
-        between = [*norms, activation()] if placement == "before" else [activation(), *norms]
-        layers += between
+        active = _made("mlp", "activation", activation)
+        layers += [*norms, active] if placement == "before" else [active, *norms]
     output_scale = scale if output_scale is None else output_scale
     layers.append(Linear(*last, rng=rng, scale=output_scale, dtype=dtype))
     return Sequential(*layers)
@@ -241,21 +245,25 @@ def convnet(
     (5, 10)
     """
     norm = _chosen_norm("convnet", batch_norm, norm)
-    if head not in ("flatten", "average"):
-        raise ValueError(f'convnet: head must be "flatten" or "average", got {head!r}')
+    shape = checks.counts("convnet", "shape", shape)
+    channels = checks.counts("convnet", "channels", channels)
+    if len(shape) != 3:
+        raise ValueError(f"convnet: shape must be (C, H, W), got {len(shape)} numbers")
+    checks.one_of("convnet", "head", head, ("flatten", "average"))
     if min(shape[1:]) < 2 ** len(channels):
         raise ValueError(
             f"convnet: pictures must be at least {2 ** len(channels)} pixels high and wide to be "
-            f"halved {len(channels)} times, got shape {shape}"
+            f"halved {len(channels)} times, got shape {tuple(shape)}"
         )
     layers: list[Layer] = []
     depth, height, width = shape
     for out in channels:
         size = (out, height, width) if norm in (LayerNorm, RMSNorm) else out
-        norms = [norm(size, dtype=dtype)] if norm else []
+        norms = [_made("convnet", "norm", norm, size, dtype=dtype)] if norm is not None else []
         bias = not _takes_away_a_bias(norms)
         convolution = Conv2d(depth, out, 3, padding=1, rng=rng, scale=scale, bias=bias, dtype=dtype)
-        layers += [convolution, *norms, activation(), MaxPool2d(2)]
+        active = _made("convnet", "activation", activation)
+        layers += [convolution, *norms, active, MaxPool2d(2)]
         depth, height, width = out, height // 2, width // 2
     layers.append(Flatten() if head == "flatten" else GlobalAveragePool())
     features = depth * height * width if head == "flatten" else depth
@@ -268,7 +276,20 @@ def _chosen_norm(operation, batch_norm, norm):
     checks.flag(operation, "batch_norm", batch_norm)
     if batch_norm and norm is not None:
         raise ValueError(f"{operation}: batch_norm=True and norm exclude each other, got {norm}")
+    if norm is not None:
+        checks.function(operation, "norm", norm)
     return BatchNorm if batch_norm else norm
+
+
+def _made(operation, name, make, *arguments, **options):
+    """The layer that a type of layers makes, or a function in its place."""
+    checks.function(operation, name, make)
+    try:
+        layer = make(*arguments, **options)
+    except TypeError as error:
+        raise TypeError(f"{operation}: {name} must make a layer, got {error}") from error
+    checks.instance(operation, f"what {name} makes", layer, Layer, "a layer")
+    return layer
 
 
 def _takes_away_a_bias(norms):

@@ -27,6 +27,9 @@ class MaxPool2d(Layer):
 
     def __init__(self, size, *, stride=None):
         super().__init__()
+        checks.count("MaxPool2d", "size", size)
+        if stride is not None:
+            checks.count("MaxPool2d", "stride", stride)
         self.size, self.stride = size, stride
 
     def _forward(self, x, training):
