@@ -4,10 +4,10 @@
 PYTHON =
 python = .venv/bin/python
 
-.PHONY: help environment book test serve slides pdf notebooks experiments lab lint mutants audit bench bench-smoke clean
+.PHONY: help environment book test test-portable serve slides pdf notebooks experiments lab lint mutants audit bench bench-smoke clean
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo "PYTHON=... chooses the interpreter (3.11 to 3.14), else the newest one found is taken."
 	@echo "make experiments NAMES=... measures these only; python -m bnlib.experiments --help: more."
 
@@ -25,10 +25,13 @@ book: environment ## execute every notebook and build the pages in _build/html
 # `testpaths` and of tests/conftest.py, which have their reasons.
 workers = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Each with one thread for products of matrices, or they wait for each other's processors.
-test: export OPENBLAS_NUM_THREADS = 1
+test test-portable: export OPENBLAS_NUM_THREADS = 1
 
 test: environment ## build the book, then run every test; ends with the count
 	@$(python) book/_make/build.py; built=$$?; $(python) -m pytest $(workers) && exit $$built
+
+test-portable: environment ## the same where other digits are printed: verdicts and tolerances must hold
+	@$(python) book/_make/build.py; built=$$?; $(python) -m pytest -p portable $(workers) && exit $$built
 
 serve: environment ## show the built book on localhost
 	@$(python) book/_make/serve.py
