@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import book_pages
 import build
 import environment
 import nbformat
 import notebooks
 import pytest
+import turn
+import whole
 from environment import Interpreter, NoEnvironment
 from nbformat.v4 import (
     new_code_cell,
@@ -179,6 +184,153 @@ def test_after_an_unfinished_build_no_page_is_left(tmp_path, monkeypatch):
     assert not build.SITE.exists()
 
 
+def test_a_kill_while_the_old_pages_are_dropped_leaves_no_mark(tmp_path, monkeypatch):
+    for name in ("SITE", "DOCTREES", "BUILT"):
+        monkeypatch.setattr(build, name, tmp_path / name)
+    build.BUILT.write_text("shape", encoding="utf-8")
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build.forget_unless_built_as("another shape")
+    assert not build.BUILT.exists()
+
+
+def test_a_build_on_a_full_disk_ends_with_a_sentence(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "build.log")
+
+    monkeypatch.setattr(build, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(build, "build", full)
+    assert build.main() == 1
+    told = "The book was not built: No space left on device (build.log)\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_page_is_read_again_when_its_files_changed_whatever_their_dates(tmp_path):
+    for name in ("a.md", "b.md", "data.yml"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    env = SimpleNamespace(
+        srcdir=tmp_path,
+        doc2path=lambda name: str(tmp_path / f"{name}.md"),
+        dependencies={"b": {"data.yml", "not there.yml"}},
+        found_docs={"a", "b"},
+    )
+
+    def changed():
+        return sorted(book_pages.changed_pages(None, env, set(), set(), set()))
+
+    def build_them(*pages):
+        book_pages.remember_sources(None, env, pages)
+        book_pages.remember_dependencies(None, env)
+
+    assert changed() == ["a", "b"]
+    build_them("a", "b")
+    assert changed() == []
+    for name, pages in (("a.md", ["a"]), ("data.yml", ["b"])):
+        (tmp_path / name).write_text("new", encoding="utf-8")
+        os.utime(tmp_path / name, (0, 0))
+        assert changed() == pages
+        build_them(*pages)
+        assert changed() == []
+    (tmp_path / "not there.yml").write_text("new", encoding="utf-8")
+    assert changed() == ["b"]
+    book_pages.remember_sources(None, env, ["b"])
+    (tmp_path / "b.md").write_text("saved while it is read", encoding="utf-8")
+    book_pages.remember_dependencies(None, env)
+    assert changed() == ["b"]
+
+
+def test_dropping_is_all_or_nothing(tmp_path, monkeypatch):
+    cache = tmp_path / "a1b2"
+    cache.mkdir()
+    (cache / "global.db").write_bytes(b"")
+
+    def killed(path, **_):
+        if path.exists():
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book_pages.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            book_pages.drop(cache)
+    assert not cache.exists()  # though its files are still there
+    cache.write_text("a file", encoding="utf-8")
+    book_pages.drop(cache)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- whole, and one at a time ---------------------------------------------------------------------
+
+
+def test_a_second_run_says_that_it_waits_and_goes_on_after_the_first(tmp_path, capsys):
+    order = []
+
+    def second():
+        with turn.taken(tmp_path / "new" / "lock", "build"):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with turn.taken(tmp_path / "new" / "lock", "build"):
+        waiting.start()
+        waiting.join(0.3)
+        order.append("first")
+    waiting.join(30)
+    assert order == ["first", "second"]
+    told = "Another build is under way in this folder: waiting for its end.\n"
+    assert capsys.readouterr().out == told
+
+
+HELD = """
+import subprocess, sys, turn
+from pathlib import Path
+with turn.taken(Path(sys.argv[1]), "build") as descriptors:
+    program = "input('begun')"
+    subprocess.Popen([sys.executable, "-c", program], pass_fds=descriptors).wait()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows hands no descriptor on")
+def test_the_turn_of_a_killed_run_is_over_when_its_child_is(tmp_path):
+    command = [sys.executable, "-c", HELD, tmp_path / "lock"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    run = subprocess.Popen(command, cwd=SCRIPTS, **pipes)
+    assert run.stdout.read(5) == b"begun"
+    run.kill()
+    run.wait()
+    with open(tmp_path / "lock", "a") as file:
+        assert not turn.free(file)  # its child works on
+        run.stdin.close()
+        assert run.stdout.read() == b""  # and has ended
+        assert turn.free(file)
+    run.stdout.close()
+
+
+@pytest.mark.parametrize("call", ["fsync", "open"])
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch, call):
+    path = tmp_path / "page.md"
+    whole.write(path, "old, 가\n")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    owner = whole.os if call == "fsync" else whole
+    monkeypatch.setattr(owner, call, full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        whole.write(path, b"new")
+    assert path.read_bytes() == "old, 가\n".encode()
+    assert [one.name for one in tmp_path.iterdir()] == ["page.md"]
+
+
+def test_what_a_killed_run_left_beside_is_removed(tmp_path):
+    (tmp_path / f"a.ipynb{whole.BESIDE}").write_text("{", encoding="utf-8")
+    (tmp_path / "a.ipynb").write_text("{}", encoding="utf-8")
+    whole.clear(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.ipynb"]
+
+
 # --- storing notebooks ----------------------------------------------------------------------------
 
 
@@ -258,6 +410,29 @@ def test_a_failing_cell_leaves_every_notebook_as_it_was(tmp_path, monkeypatch):
     assert "failing.ipynb: a cell failed" in sentence
     assert "ZeroDivisionError" in sentence
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_notebook_saved_while_it_ran_is_left_as_it_is(tmp_path, capsys):
+    path = tmp_path / "a.ipynb"
+    path.write_text("saved meanwhile", encoding="utf-8")
+    assert not notebooks.store(path, "read before", "run")
+    assert path.read_text(encoding="utf-8") == "saved meanwhile"
+    assert capsys.readouterr().out == "a.ipynb: somebody has saved it meanwhile, left as it is\n"
+    assert notebooks.store(path, "saved meanwhile", "saved meanwhile")
+    assert capsys.readouterr().out == "a.ipynb: unchanged\n"
+
+
+def test_a_full_disk_ends_with_a_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "a.ipynb.new")
+
+    monkeypatch.setattr(notebooks, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(notebooks, "refresh_all", full)
+    sentence = notebooks.main([])
+    assert sentence.startswith(
+        "notebooks: a.ipynb.new must be written, got 'No space left on device'"
+    )
+    assert "\n" not in sentence
 
 
 # --- the picture of the README --------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Notebooks are executed several at a time, and MyST-NB finds the results in its cache."""
 
 import importlib.util
+import shutil
 import threading
 from types import SimpleNamespace
 
@@ -63,3 +64,60 @@ def test_what_ran_is_cached_and_what_failed_is_left_to_myst_nb(extension, book, 
     notebook = nbformat.read(env.doc2path("one"), as_version=4)
     _, merged = cache.merge_match_into_notebook(notebook)
     assert merged.cells[0].outputs[0].text == "done\n"
+
+
+def torn(cache, key):
+    (cache.path / "executed" / key / "base.ipynb").write_text('{"cells": [', encoding="utf-8")
+
+
+def gone(cache, key):
+    (cache.path / "executed" / key / "base.ipynb").unlink()
+
+
+def folder_gone(cache, key):
+    shutil.rmtree(cache.path / "executed" / key)
+
+
+def not_recorded(cache, key):
+    gone(cache, key)
+    cache.db.dispose()
+    (cache.path / "global.db").unlink()
+
+
+def without_tables(cache, key):
+    cache.db.dispose()
+    (cache.path / "global.db").write_bytes(b"")
+
+
+def damaged(cache, key):
+    cache.db.dispose()
+    (cache.path / "global.db").write_bytes(b"SQLite format 3\0" + bytes(5000))
+
+
+LEFT = [torn, gone, folder_gone, not_recorded, without_tables, damaged]
+
+
+@pytest.mark.parametrize("leave", LEFT)
+def test_what_a_killed_build_has_left_in_the_cache_is_executed_again(
+    extension, book, monkeypatch, leave
+):
+    app, env, _ = book
+    path = env.doc2path("one")
+    ran = []
+
+    def execute(notebook, **_):
+        ran.append(1)
+        notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="done\n")]
+        return SimpleNamespace(nb=notebook, time=0.1, err=None)
+
+    monkeypatch.setattr(extension, "single_nb_execution", execute)
+    extension.execute_side_by_side(app, env, ["one"])
+    cache = extension.get_cache(app.config.nb_execution_cache_path)
+    notebook = nbformat.read(path, as_version=4)
+    leave(cache, cache.create_hashed_notebook(notebook)[1])
+    for _ in range(2):
+        extension.execute_side_by_side(app, env, ["one"])
+        cache = extension.get_cache(app.config.nb_execution_cache_path)
+        _, merged = cache.merge_match_into_notebook(notebook)
+        assert merged.cells[0].outputs[0].text == "done\n"
+    assert len(ran) == 2

@@ -3,6 +3,7 @@
 - Kernels draw for a page, as inline SVG and HTML (`BNLIB_RENDER=page`); the alt texts of the
   notebooks' cells are put on these.
 - A change of bnlib, of results or of the environment executes every notebook again.
+- A page is read again when what it is made from has changed, whatever the clock says.
 - A build that failed is not half remembered: what was wrong is said again until it is mended.
 - The ledger of claims is made from the notebooks just executed, after all of them; the page on one
   sheet likewise.
@@ -38,6 +39,15 @@ LEDGER_SOURCES = (
 # What bnlib's display and widgets write, each to be followed by an aria-label.
 NAMELESS = ('class="bn-picture" role="img"', 'class="bn-moving" role="group"')
 
+# Shapes every page, and Sphinx does not watch it.
+LOOKS = (
+    "CITATION.cff",
+    "book/_assets/*",
+    "book/_extensions/*.py",
+    "book/_make/*.py",
+    "book/_templates/*",
+)
+
 MATHJAX = "mathjax/tex-mml-chtml.js"  # below the site's _static
 
 logger = logging.getLogger(__name__)
@@ -60,15 +70,24 @@ def configure(app, config):
     """Draw for pages, keep one execution cache per state of the code, use our own MathJax."""
     os.environ["BNLIB_RENDER"] = "page"
     numbers = digest("bnlib/**/*.py", "results/*.jsonl", "requirements.lock")
-    looks = digest("book/_assets/*", "book/_extensions/*.py")
+    looks = digest(*LOOKS)
     # Each page is read again when either changes, executed again when `numbers` does.
     config.bnlib_digest = numbers + looks
     caches = Path(app.outdir).parent / ".jupyter_cache"
     config.nb_execution_cache_path = str(caches / numbers)
     config.mathjax_path = MATHJAX
-    for old in caches.glob("*"):
-        if old.name != numbers:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for old in sorted(caches.glob("*")):
+        if old.name != numbers and old.exists():
+            drop(old)
+
+
+def drop(path):
+    """Remove a folder or a file such that it is whole or gone when this is killed meanwhile."""
+    gone = path.with_name("gone")
+    if path != gone:
+        shutil.rmtree(gone, ignore_errors=True)
+        path.rename(gone)
+    gone.unlink() if gone.is_file() else shutil.rmtree(gone)
 
 
 def forget_failed_build(app, exception):
@@ -78,6 +97,45 @@ def forget_failed_build(app, exception):
     """
     if app._warncount:
         Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
+# --- what has changed --------------------------------------------------------------------------
+
+
+def content_digest(path):
+    """Return a digest of a file, "" where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def changed_pages(app, env, added, changed, removed):
+    """Return the pages whose source, or another file that they were made from, has changed.
+
+    Sphinx compares times. A clock that went back, a copy or an archive brings files that are new
+    and look old.
+    """
+    known = getattr(env, "bnlib_contents", {})
+    return [
+        page
+        for page in env.found_docs - added - changed
+        if page not in known
+        or any(content_digest(Path(path)) != old for path, old in known[page].items())
+    ]
+
+
+def remember_sources(app, env, docnames):
+    """Note the sources before they are read: an edit meanwhile is an edit since."""
+    known = env.bnlib_contents = getattr(env, "bnlib_contents", {})
+    for page in docnames:
+        path = env.doc2path(page)
+        known[page] = {path: content_digest(Path(path))}
+
+
+def remember_dependencies(app, env):
+    """Note what else the pages were made from, which is known when they have been read."""
+    for page, files in env.bnlib_contents.items():
+        for name in env.dependencies.get(page, ()):
+            path = Path(env.srcdir, name)
+            files.setdefault(str(path), content_digest(path))
 
 
 # --- the ledger --------------------------------------------------------------------------------
@@ -160,7 +218,10 @@ def setup(app):
     # A low number comes first: before myst-nb and sphinx.ext.mathjax look at their options.
     app.connect("config-inited", configure, priority=100)
     app.connect("builder-inited", bring_mathjax)
+    app.connect("env-get-outdated", changed_pages)
     app.connect("env-before-read-docs", read_verdicts_last)
+    app.connect("env-before-read-docs", remember_sources, priority=600)  # with those read last
+    app.connect("env-updated", remember_dependencies)
     app.connect("source-read", regenerate_ledger)
     app.connect("doctree-read", name_figures)
     app.connect("html-page-context", mend_references)

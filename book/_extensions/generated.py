@@ -68,7 +68,8 @@ def bring_tables(app):
     if app.builder.format != "html":
         return
     results = Path(app.outdir, "results")
-    results.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(results, ignore_errors=True)  # else an experiment that is gone stays
+    results.mkdir(parents=True)
     for path in ledger.TABLES.values():
         shutil.copyfile(path, Path(app.outdir, path.name))
     for path in sorted((ledger.BOOK.parent / "results").glob("*.jsonl")):
@@ -76,7 +77,9 @@ def bring_tables(app):
 
 
 def offer_figures(app, pagename, templatename, context, doctree):
-    """Offer each figure to be cited and saved."""
+    """Offer each figure to be cited and saved, and what is searched by its sections."""
+    if pagename == "search":
+        app.add_js_file("search.js", defer="defer")  # to this page only
     if doctree is not None:
         home = address.of(app.config)
         site = home.site if home else ""

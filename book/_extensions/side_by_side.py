@@ -1,14 +1,17 @@
 """Execute notebooks several at a time, before MyST-NB would execute them one after the other.
 
 What has run is in MyST-NB's cache when it asks. A notebook that fails is left out: MyST-NB executes
-it again and shows the cell.
+it again and shows the cell. The cache writes its files in place, and MyST-NB stops at a torn one,
+for ever: what a killed build has left there is dropped first.
 """
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
+from book_pages import drop
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
@@ -19,20 +22,33 @@ MOST = 4  # more kernels need more memory than a small machine has
 logger = logging.getLogger(__name__)
 
 
+def opened(folder):
+    """Return the cache in a folder, an empty one if it cannot be read."""
+    cache = get_cache(folder)
+    try:
+        cache.get_cache_limit(), cache.list_cache_records(), cache.list_project_records()
+    except Exception:  # a database without its tables, or torn: SQLite has many words for it
+        drop(cache.path)
+        return get_cache(folder)
+    return cache
+
+
 def waiting(cache, paths):
-    """Return path and content of the notebooks that the cache has no answer to."""
+    """Return path and content of the notebooks that the cache has no whole answer to."""
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         try:
-            cache.match_cache_notebook(notebook)
-        except KeyError:
+            cache.merge_match_into_notebook(notebook)
+        except (KeyError, IndexError, ValueError):  # none; or a torn one
+            _, key = cache.create_hashed_notebook(notebook)
+            shutil.rmtree(cache.path / "executed" / key, ignore_errors=True)
             yield path, notebook
 
 
 def execute_side_by_side(app, env, docnames):
     """Execute the notebooks among the pages that are about to be read, and cache the results."""
     paths = [Path(env.doc2path(name)) for name in docnames]
-    cache = get_cache(app.config.nb_execution_cache_path)
+    cache = opened(app.config.nb_execution_cache_path)
     todo = list(waiting(cache, [path for path in paths if path.suffix == ".ipynb"]))
     processors = os.cpu_count() or 1
     kernels = min(processors, MOST)

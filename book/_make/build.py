@@ -1,4 +1,7 @@
-"""`make book`: execute every notebook and write the pages to `_build/html`."""
+"""`make book`: execute every notebook and write the pages to `_build/html`.
+
+A second build in the same folder waits for the first.
+"""
 
 import hashlib
 import re
@@ -9,12 +12,14 @@ import time
 from pathlib import Path
 
 import console
+import turn
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
 DOCTREES = BUILD / ".doctrees"
 LOG = BUILD / "build.log"
+LOCK = BUILD / "build.lock"
 # Exists only when the last build succeeded; holds a digest of what shapes every page.
 BUILT = BUILD / "built.txt"
 
@@ -43,14 +48,18 @@ def forget_unless_built_as(wanted):
     or interrupted build the next one would pass; and it never removes a page that has left the
     table of contents. The executed notebooks stay cached.
     """
-    if not (BUILT.exists() and BUILT.read_text(encoding="utf-8") == wanted):
+    known = BUILT.exists() and BUILT.read_text(encoding="utf-8") == wanted
+    BUILT.unlink(missing_ok=True)  # first: what is half dropped below is not to be believed
+    if not known:
         shutil.rmtree(DOCTREES, ignore_errors=True)
         shutil.rmtree(SITE, ignore_errors=True)
-    BUILT.unlink(missing_ok=True)
 
 
-def run_jupyter_book():
-    """Run jupyter-book, telling which notebooks it executes; return its exit code and its log."""
+def run_jupyter_book(descriptors=()):
+    """Run jupyter-book, telling which notebooks it executes; return its exit code and its log.
+
+    It holds the descriptors open for as long as it lives.
+    """
     script = Path(sys.executable).with_name("jupyter-book")
     process = subprocess.Popen(
         [script, *COMMAND],
@@ -60,6 +69,7 @@ def run_jupyter_book():
         encoding="utf-8",
         errors="replace",
         env=console.utf8_environment(),
+        pass_fds=descriptors,
     )
     lines = []
     for line in process.stdout:
@@ -82,13 +92,22 @@ def complaints(lines):
 
 
 def main():
+    """Build the book when nobody else does; return the exit code."""
+    try:
+        with turn.taken(LOCK, "build") as descriptors:
+            return build(descriptors)
+    except OSError as error:
+        print(f"The book was not built: {error.strerror} ({error.filename})", file=sys.stderr)
+        return 1
+
+
+def build(descriptors=()):
     """Build the book; return the exit code."""
     start = time.monotonic()
-    BUILD.mkdir(exist_ok=True)
     wanted = shape(ROOT)
     forget_unless_built_as(wanted)
     print("Building the book", flush=True)
-    code, lines = run_jupyter_book()
+    code, lines = run_jupyter_book(descriptors)
     LOG.write_text("\n".join(lines) + "\n", encoding="utf-8")
     index = SITE / "index.html"
     if code or not index.exists():

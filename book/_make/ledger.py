@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import citing
 import forest
+import whole
 import yaml
 
 BOOK = Path(__file__).resolve().parent.parent
@@ -529,7 +530,10 @@ def main(arguments):
             continue
         if "--check" in arguments:
             return f"book/{path.name} is not up to date: run make notebooks"
-        path.write_text(text, encoding="utf-8", newline="\n")
+        try:
+            whole.write(path, text)
+        except OSError as error:
+            return f"ledger: book/{path.name} must be written, got {error.strerror!r}"
         print(f"book/{path.name}: written")
     return None
 

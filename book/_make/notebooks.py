@@ -4,24 +4,28 @@
 
 Without names it takes all of `book/*.ipynb`. Two runs give the same bytes. It prints which lines of
 text have changed; if a cell fails, nothing at all is written. The ledger page is renewed last.
+A notebook that somebody saves meanwhile is left as it is. A second run waits for the first.
 """
 
+import asyncio
 import base64
-import concurrent.futures
 import difflib
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import console
 import ledger
 import nbformat
 import set_up
+import turn
+import whole
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 BOOK = Path(__file__).resolve().parent.parent
-PROCESSES = 2
+KERNELS = 2  # at a time
 MAX_BYTES = 400_000
 CELL_SECONDS = 300
 
@@ -37,10 +41,9 @@ class NotebookError(Exception):
     """A notebook cannot be stored as it is; the message names the cell."""
 
 
-def execute(path):
-    """Return the notebook at `path` with fresh outputs, run in its own folder."""
-    os.environ.pop("BNLIB_RENDER", None)  # a stored picture is the ordinary one, not the page's
-    notebook = set_up.put(nbformat.read(path, as_version=4), set_up.repository())
+def execute(path, text):
+    """Return the notebook of `path`, given as text, with fresh outputs, run in its own folder."""
+    notebook = set_up.put(nbformat.reads(text, as_version=4), set_up.repository())
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
@@ -50,7 +53,7 @@ def execute(path):
         extra_arguments=["--log-level=ERROR"],  # else each kernel warns that TCP is not encrypted
     )
     try:
-        return client.execute()
+        return asyncio.run(client.async_execute())
     except CellExecutionError as error:
         raise NotebookError(f"{path.name}: a cell failed\n{console.plain(str(error))}") from None
 
@@ -96,8 +99,9 @@ def serialize(notebook, name):
 
 
 def refresh(path):
-    """Return the text to store for the notebook at `path`, run again."""
-    return serialize(strip(execute(path), path.name), path.name)
+    """Return the text of the notebook at `path`, and the text to store once it was run again."""
+    old = path.read_text(encoding="utf-8")
+    return old, serialize(strip(execute(path, old), path.name), path.name)
 
 
 def printed_lines(notebook):
@@ -114,13 +118,6 @@ def difference(old, new, name):
     """Return the unified difference of two stored notebooks' printed lines, "" if there is none."""
     before, after = (printed_lines(nbformat.reads(text, as_version=4)) for text in (old, new))
     return "\n".join(difflib.unified_diff(before, after, name, name, n=1, lineterm=""))
-
-
-def replace(path, text):
-    """Write a file so that whoever reads it meanwhile sees the old or the new one, whole."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text, encoding="utf-8", newline="\n")
-    beside.replace(path)
 
 
 def readme_picture(notebook):
@@ -140,23 +137,46 @@ def chosen(names):
     return paths
 
 
-def main(names):
+def store(path, old, text):
+    """Write what a run gave, and say so; return whether the notebook was left alone meanwhile."""
+    if path.read_text(encoding="utf-8") != old:
+        print(f"{path.name}: somebody has saved it meanwhile, left as it is")
+        return False
+    if text == old:
+        print(f"{path.name}: unchanged")
+    else:
+        whole.write(path, text)
+        print(f"{path.name}: written\n{difference(old, text, path.name)}".rstrip())
+    return True
+
+
+def refresh_all(names):
     """Refresh the notebooks, then the ledger; return None or what went wrong."""
+    whole.clear(BOOK)
+    paths = chosen(names)
+    os.environ.pop("BNLIB_RENDER", None)  # a stored picture is the ordinary one, not the page's
+    # Threads: each waits for a kernel, which ends when this process does, even when it is killed.
+    with ThreadPoolExecutor(KERNELS) as pool:
+        texts = list(pool.map(refresh, paths))
+    left = [path.name for path, own in zip(paths, texts, strict=True) if not store(path, *own)]
+    picture = readme_picture(nbformat.read(BOOK / "intro.ipynb", as_version=4))
+    whole.write(README_PICTURE, picture)
+    again = f"{', '.join(left)}: saved while it ran: run make notebooks again" if left else None
+    return ledger.main([]) or again
+
+
+def main(names):
+    """Refresh the notebooks when nobody else does; return None or what went wrong."""
     try:
-        paths = chosen(names)
-        with concurrent.futures.ProcessPoolExecutor(PROCESSES) as pool:
-            texts = list(pool.map(refresh, paths))
+        with turn.taken(BOOK.parent / "_build" / "notebooks.lock", "run of the notebooks"):
+            return refresh_all(names)
     except NotebookError as error:
         return f"{error}\nNothing was written."
-    for path, text in zip(paths, texts, strict=True):
-        old = path.read_text(encoding="utf-8")
-        if text == old:
-            print(f"{path.name}: unchanged")
-        else:
-            replace(path, text)
-            print(f"{path.name}: written\n{difference(old, text, path.name)}".rstrip())
-    README_PICTURE.write_bytes(readme_picture(nbformat.read(BOOK / "intro.ipynb", as_version=4)))
-    return ledger.main([])
+    except OSError as error:
+        return (
+            f"notebooks: {error.filename or BOOK} must be written, got {error.strerror!r}: what is "
+            "told above is stored, every other file is as it was; repeat the command afterwards"
+        )
 
 
 if __name__ == "__main__":
