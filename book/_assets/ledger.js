@@ -1,6 +1,6 @@
 // The ledger's filter: shows the claims of a post that have a part with the verdict and the chapter
-// chosen. The choice stands in the address, so that it can be linked. Without this script the whole
-// ledger shows.
+// chosen. The choice stands in the address, so that it can be linked. A list of numbers leads to one
+// claim. Without this script the whole ledger shows.
 (() => {
   "use strict";
   const form = document.querySelector(".bn-filter");
@@ -41,6 +41,28 @@
     claim.scrollIntoView();
   }
 
+  // Whoever comes with a number goes to it at once.
+  function listNumbers() {
+    const numbers = document.createElement("select");
+    numbers.append(new Option("go to …", ""));
+    for (const claim of claims) {
+      const { id } = claim.querySelector("[id^=c]");
+      numbers.append(new Option(id.toUpperCase(), id));
+    }
+    const sorted = [...numbers.options].sort((a, b) => a.value.localeCompare(b.value));
+    numbers.replaceChildren(...sorted);
+    numbers.autocomplete = "off";
+    numbers.value = "";
+    numbers.addEventListener("change", (event) => {
+      event.stopPropagation(); // it filters nothing
+      if (location.hash === `#${numbers.value}`) reveal();
+      else if (numbers.value) location.hash = numbers.value;
+    });
+    const label = document.createElement("label");
+    label.append("Claim", numbers);
+    form.prepend(label);
+  }
+
   const open = form.querySelector("[type=button]");
   open.addEventListener("click", () => {
     const all = open.getAttribute("aria-pressed") === "false";
@@ -58,6 +80,7 @@
     const value = chosen.get(list.name);
     if ([...list.options].some((option) => option.value === value)) list.value = value;
   }
+  listNumbers(); // after the lists that filter were found
   form.hidden = false;
   filter();
   if (location.hash) reveal();
