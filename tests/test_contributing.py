@@ -66,6 +66,35 @@ def test_conda_gets_the_same_pins_as_pip():
     assert environment["name"] == "bnlib"
 
 
+def unhashed(lock):
+    """The names in a lock that are not pinned, or whose files are not named by SHA-256."""
+    for entry in re.findall(r"^[^ #\n].*(?:\n .*)*", lock, flags=re.M):
+        first, *hashes = (line.strip(" \\") for line in entry.splitlines() if "# " not in line)
+        pinned = re.fullmatch(r"[\w.-]+==[\w.+]+( ; .+)?", first)
+        if not pinned or not hashes:
+            yield first
+        elif not all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes):
+            yield first
+
+
+def test_every_locked_package_is_hashed_and_the_direct_ones_are_as_pinned():
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert list(unhashed(lock)) == []
+    locked = pins(lock.splitlines())
+    wanted = pins((ROOT / "requirements.txt").read_text("utf-8").splitlines())
+    assert len(locked) > 150 and wanted.items() <= locked.items()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["a==1\n", "a>=1 \\\n    --hash=sha256:X\n", "a==1 \\\n    --hash=md5:X\n", "a @ https://b\n"],
+)
+def test_the_test_of_the_lock_can_go_red(entry):
+    good = "b==1 ; os_name == 'nt' \\\n    --hash=sha256:X\n    # via a\n".replace("X", "0" * 64)
+    assert list(unhashed("# made\n" + good + entry.replace("X", "0" * 64) + good))
+    assert not list(unhashed("# made\n" + good + good))
+
+
 # --- the bibliography -----------------------------------------------------------------------------
 
 
