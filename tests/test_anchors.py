@@ -46,6 +46,17 @@ def test_no_commit_has_taken_an_address_out():
     assert not gone, f"book/anchors.txt only grows, but has lost {', '.join(sorted(gone))}"
 
 
+def test_a_name_is_given_once_in_the_book():
+    """A link `(#name)` leads to one place. What was given twice is kept on one page as it was."""
+    pages = {}
+    for address in PRESENT:
+        page, _, name = address.partition("#")
+        pages.setdefault(name, set()).add(page)
+    twice = {name: found for name, found in pages.items() if name and len(found) > 1}
+    assert twice == {"exercise-eps": {"backward_pass", "gradient_checks"}}, "an old one, kept"
+    assert "(exercise-eps)=" not in (anchors.BOOK / "gradient_checks.ipynb").read_text("utf-8")
+
+
 def test_the_built_pages_have_them(site):
     lost = []
     for page in {address.partition("#")[0] for address in PRESENT}:

@@ -13,7 +13,8 @@
     const id = element.id || element.querySelector("[id]")?.id;
     const name = element.querySelector(":scope > :is(h1, h2, h3, h4, strong), strong");
     const own = [...element.childNodes].filter((node) => !node.matches?.(PLACES));
-    const text = own.map((node) => node.textContent).join(" ").replace(/\s+/g, " ").trim();
+    const text = own.map((node) => node.textContent).join(" ")
+      .replace(/\\[()]|\\(?:var)?(?=[a-z])/g, "").replace(/\s+/g, " ").trim(); // \(\varepsilon\): epsilon
     const claim = element.matches(".bn-claim") && `${text.slice(0, 70)}…`;
     return { id, name: claim || name?.textContent.trim(), text };
   }
@@ -30,15 +31,17 @@
     const found = [...page.querySelectorAll(`article :is(${PLACES})`)].map(place);
     const named = found.filter(({ id, name }) => id && name);
     for (const one of named) one.worth = worth(one, words);
-    const all = named.filter((one) => one.worth >= 10 * words.length);
-    return all.sort((a, b) => b.worth - a.worth).slice(0, MOST);
+    const most = Math.floor(Math.max(0, ...named.map((one) => one.worth)) / 10); // words in one place
+    const fitting = named.filter((one) => most && one.worth >= 10 * most);
+    return fitting.sort((a, b) => b.worth - a.worth).slice(0, MOST);
   }
 
   function quote(text, words) {
     const low = text.toLowerCase();
     const first = Math.min(...words.map((word) => low.indexOf(word)).filter((at) => at >= 0));
     const start = Math.max(0, first - 120);
-    return `${start ? "…" : ""}${text.slice(start, start + 240).trim()}…`;
+    const said = text.slice(start, start + 240).replace(/\S*$/, "").trim();
+    return start ? `…${said.replace(/^\S*\s/, "")} …` : `${said} …`;
   }
 
   const sphinx = Search.makeSearchSummary;

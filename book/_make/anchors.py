@@ -3,7 +3,8 @@
 `python book/_make/anchors.py` adds to it the pages and anchors that it does not have yet; with
 `--check` it only says which. An anchor is the name of a section, a definition, a claim, a framework
 or a figure. What stands in the file stays in the book: a test names an anchor that no page has any
-more. A page that is renamed keeps its anchors through `book_moved` in `_config.yml`.
+more. A page that is renamed keeps its anchors through `book_moved` in `_config.yml`; an anchor that
+is renamed stays at its place as `<span id="old-name"></span>`, which links of others still find.
 """
 
 import json
@@ -19,6 +20,7 @@ KNOWN = BOOK / "anchors.txt"
 HEAD = (
     "# Addresses of the book, written by book/_make/anchors.py. Lines are added, never removed.\n"
 )
+KEPT = re.compile(r'<span id="([\w-]+)"></span>')
 FENCED = re.compile(r"^(`{3,})[^\n]*\n.*?^\1`*\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -45,7 +47,8 @@ def addresses(page):
     for cell in cells:
         names = [cell.get("metadata", {}).get("mystnb", {}).get("figure", {}).get("name")]
         if cell["cell_type"] == "markdown":
-            names = ledger.TARGET.findall(FENCED.sub("", "".join(cell["source"])))
+            text = FENCED.sub("", "".join(cell["source"]))
+            names = ledger.TARGET.findall(text) + KEPT.findall(text)
         for name in filter(None, names):
             yield f"{page}#{name.replace('_', '-')}"
 
