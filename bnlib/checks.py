@@ -23,6 +23,14 @@ def float_array(operation, name, value):
     return array
 
 
+def real_array(operation, name, value):
+    """`value` as an array of a floating dtype that is not complex."""
+    array = float_array(operation, name, value)
+    if array.dtype.kind == "c":
+        raise TypeError(f"{operation}: {name} must be real, got {array.dtype}")
+    return array
+
+
 def plain_array(operation, name, value):
     """`value` as an array of any dtype; rows of different lengths and masks make none."""
     if isinstance(value, np.ma.MaskedArray):
@@ -154,6 +162,14 @@ def count(operation, name, value, least=1):
         raise ValueError(f"{operation}: {name} must be at most {sys.maxsize}, got {value!r}")
 
 
+def within(operation, name, value, low, high):
+    """`value` must be a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{operation}: {name} must be a whole number, got {_described(value)}")
+    if not low <= int(value) <= high:
+        raise ValueError(f"{operation}: {name} must lie in {low}..{high}, got {value!r}")
+
+
 def counts(operation, name, values):
     """`values` as a list of whole numbers above 0."""
     values = sequence(operation, name, values)
@@ -195,6 +211,17 @@ def function(operation, name, value):
     """`value` must be something that can be called."""
     if not callable(value):
         raise TypeError(f"{operation}: {name} must be a function, got {_described(value)}")
+
+
+def made(operation, name, kind, make, *arguments, **options):
+    """What a class makes, or a function in its place: it must be of the class `kind`."""
+    function(operation, name, make)
+    try:
+        result = make(*arguments, **options)
+    except TypeError as error:
+        raise TypeError(f"{operation}: {name} must make a {kind.__name__}, got {error}") from error
+    instance(operation, f"what {name} makes", result, kind, f"of the class {kind.__name__}")
+    return result
 
 
 def generator(operation, name, value):

@@ -84,24 +84,26 @@ def fit_together(
     >>> [bool(history.test_accuracy[-1] > 0.8) for history in histories]
     [True, True, True]
     """
-    networks, rngs = list(networks), list(rngs)
-    data = [data] * len(networks) if isinstance(data, Dataset) else list(data)
-    _check_architectures(networks)
+    name = "fit_together"
+    networks = checks.sequence(name, "networks", networks)
+    rngs = checks.sequence(name, "rngs", rngs)
+    one = isinstance(data, Dataset)
+    data = [data] * len(networks) if one else checks.sequence(name, "data", data)
+    _check_architectures(name, networks)
     _check_one_each(networks, data, rngs, lr)
     checks.count("fit_together", "width", width)
     if any(_is_one_wide(layer) for network in networks for layer in _layers(network)):
         width = 1
-    settings = Settings(
-        "fit_together", epochs, batch_size, evaluate, statistics, observe, observe_at
-    )
+    settings = Settings(name, epochs, batch_size, evaluate, statistics, observe, observe_at)
     histories: list[History] = []
     for start in range(0, len(networks), width):
         group = slice(start, start + width)
         ensemble = Ensemble(networks[group])
         rates = optim.lr_of(lr, group)
-        histories += Training(
-            ensemble, optimizer(ensemble, lr=rates, **options), data[group], rngs[group], settings
-        ).run()
+        mover = checks.made(
+            name, "optimizer", optim.Optimizer, optimizer, ensemble, lr=rates, **options
+        )
+        histories += Training(ensemble, mover, data[group], rngs[group], settings).run()
         if any(history.interrupted for history in histories):
             break
     return histories + [_not_started() for _ in networks[len(histories) :]]
@@ -127,6 +129,8 @@ class Ensemble(Sequential):
     """
 
     def __init__(self, networks):
+        networks = checks.sequence("Ensemble", "networks", networks)
+        _check_architectures("Ensemble", networks)
         self.networks = networks
         columns = list(zip(*map(_layers, networks), strict=True))
         super().__init__(*map(_beside, columns))
@@ -266,19 +270,19 @@ def _is_one_wide(layer):
     return any(1 in value.shape for value in layer.params.values())
 
 
-def _check_architectures(networks):
+def _check_architectures(operation, networks):
     for network in networks:
         for layer in _layers(network):
             if type(layer) not in (Linear, BatchNorm, LayerNorm) and not isinstance(
                 layer, Activation
             ):
                 raise TypeError(
-                    "fit_together: networks must be Sequentials of Linear, BatchNorm, LayerNorm "
+                    f"{operation}: networks must be Sequentials of Linear, BatchNorm, LayerNorm "
                     f"and activations, got {type(layer).__name__}"
                 )
         if _architecture(network) != _architecture(networks[0]):
             raise ValueError(
-                "fit_together: networks must have the same layers, shapes and settings, got "
+                f"{operation}: networks must have the same layers, shapes and settings, got "
                 f"{_architecture(networks[0])} and {_architecture(network)}"
             )
 
@@ -297,6 +301,10 @@ def _architecture(network):
 
 
 def _check_one_each(networks, data, rngs, lr):
+    for rng in rngs:
+        checks.generator("fit_together", "each of rngs", rng)
+    for each in data:
+        checks.instance("fit_together", "each of data", each, Dataset, "a Dataset")
     given = {"data": data, "rngs": rngs}
     for place, rate in enumerate(lr if isinstance(lr, list) else [lr]):
         if np.ndim(rate):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnlib import checks
-from bnlib.layers import BatchNorm
+from bnlib.layers import BatchNorm, Sequential
 
 # --- scores ---------------------------------------------------------------------------------------
 
@@ -178,8 +178,10 @@ def penultimate(network, x):
     >>> penultimate(network, np.ones((4, 2))).shape
     (4, 5)
     """
-    for layer in network.layers[:-1]:
-        x = layer.forward(x, training=False)
+    checks.instance("penultimate", "network", network, Sequential, "a Sequential")
+    with network._all_or_nothing():
+        for layer in network.layers[:-1]:
+            x = layer.forward(x, training=False)
     return x
 
 
@@ -237,6 +239,7 @@ def react_limit(network, x_train, *, quantile=0.9):
     9.0
     """
     checks.share("react_limit", "quantile", quantile)
+    x_train = checks.real_array("react_limit", "x_train", x_train)
     return float(np.quantile(penultimate(network, x_train), quantile))
 
 
@@ -265,7 +268,10 @@ def react(network, x, limit):
     True
     """
     checks.positive("react", "limit", limit)
-    return network.layers[-1].forward(np.minimum(penultimate(network, x), limit), training=False)
+    checks.instance("react", "network", network, Sequential, "a Sequential")
+    with network._all_or_nothing():
+        hidden = np.minimum(penultimate(network, x), limit)
+        return network.layers[-1].forward(hidden, training=False)
 
 
 # --- whose statistics -----------------------------------------------------------------------------
@@ -355,7 +361,10 @@ def _checked_logits(operation, logits):
 
 def _both(operation, known, strange):
     """All scores in one array, and which of them are of strange examples."""
-    parts = {"known": np.asarray(known), "strange": np.asarray(strange)}
+    parts = {
+        "known": checks.numbers(operation, "known", known),
+        "strange": checks.numbers(operation, "strange", strange),
+    }
     for name, part in parts.items():
         if part.ndim != 1 or not len(part) or not np.isfinite(part).all():
             raise ValueError(

@@ -262,12 +262,17 @@ def _along_rows(rate, value):
     rate = np.asarray(rate, value.dtype)
     if rate.ndim == 0:
         return rate
+    if len(value) % len(rate):
+        raise ValueError(
+            "Optimizer.step: lr must be a number, or have an entry for each member of an ensemble, "
+            f"got {len(rate)} for {len(value)} rows"
+        )
     return np.repeat(rate, len(value) // len(rate)).reshape(-1, *(1,) * (value.ndim - 1))
 
 
 def _not_negative(operation, name, value):
     numbers = checks.plain_array(operation, name, value)
-    if numbers.dtype.kind not in "fiu" or numbers.ndim > 1:
+    if numbers.dtype.kind not in "fiu" or numbers.ndim > 1 or not numbers.size:
         raise TypeError(f"{operation}: {name} must be a number or an array of them, got {value!r}")
     if not (np.isfinite(numbers) & (numbers >= 0)).all():
         raise ValueError(f"{operation}: {name} must be finite and not negative, got {value!r}")

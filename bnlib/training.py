@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnlib import functional
+from bnlib import checks, functional
+from bnlib.datasets import Dataset
 from bnlib.layers import BatchNorm
+from bnlib.optim import Optimizer
 
 
 class History(NamedTuple):
@@ -58,7 +60,11 @@ def accuracy(network, x, labels):
     >>> float(accuracy(Sequential(), np.eye(2), np.array([0, 0])))
     0.5
     """
-    return _share_right(network.forward(x, training=False), labels)
+    checks.network("accuracy", network)
+    x = checks.batch("accuracy", x)
+    labels = checks.labels("accuracy", labels, "x", x)
+    with network._all_or_nothing():
+        return _share_right(network.forward(x, training=False), labels)
 
 
 @contextlib.contextmanager
@@ -89,6 +95,7 @@ def population_statistics(network, x):
     >>> network.buffers["running_mean"]
     array([0.])
     """
+    checks.network("population_statistics", network)
     leaves = [leaf for leaf in network.leaves() if isinstance(leaf, BatchNorm)]
     before = [leaf.buffers for leaf in leaves]
     try:
@@ -158,6 +165,10 @@ def fit(
     >>> history.loss.shape, bool(history.test_accuracy[-1] > 0.8)
     ((40,), True)
     """
+    checks.network("fit", network)
+    checks.instance("fit", "optimizer", optimizer, Optimizer, "an optimizer")
+    checks.instance("fit", "data", data, Dataset, "a Dataset")
+    checks.generator("fit", "rng", rng)
     settings = Settings("fit", epochs, batch_size, evaluate, statistics, observe, observe_at)
     (history,) = Training(Alone([network]), optimizer, [data], [rng], settings).run()
     return history
@@ -176,18 +187,18 @@ class Settings(NamedTuple):
 
     def check(self, examples):
         """Refuse what cannot be trained with this number of examples."""
-        if not 0 < self.batch_size <= examples:
-            raise ValueError(
-                f"{self.operation}: batch_size must lie in 1..{examples}, got {self.batch_size}"
-            )
-        for name, given, allowed in (
-            ("evaluate", self.evaluate, ("each epoch", "end", "never")),
-            ("statistics", self.statistics, ("running", "population")),
-        ):
-            if given not in allowed:
-                raise ValueError(
-                    f"{self.operation}: {name} must be one of {allowed}, got {given!r}"
-                )
+        operation, at = self.operation, self.observe_at
+        checks.count(operation, "epochs", self.epochs, least=0)
+        checks.within(operation, "batch_size", self.batch_size, 1, examples)
+        checks.one_of(operation, "evaluate", self.evaluate, ("each epoch", "end", "never"))
+        checks.one_of(operation, "statistics", self.statistics, ("running", "population"))
+        if self.observe is not None:
+            checks.function(operation, "observe", self.observe)
+        if at is not None:
+            if isinstance(at, str) or not isinstance(at, Collection):
+                raise TypeError(f"{operation}: observe_at must be a collection, got {at!r}")
+            for step in checks.sequence(operation, "observe_at", at):
+                checks.count(operation, "each of observe_at", step, least=0)
 
 
 class Alone:

@@ -6,6 +6,8 @@ in place, so a call that raises leaves parameters, gradients, buffers and caches
 were.
 """
 
+import contextlib
+
 import numpy as np
 
 from bnlib import checks
@@ -135,6 +137,20 @@ class Layer:
             {name: loaded[name] for name in self.params},
             {name: loaded[name] for name in self.buffers},
         )
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self):
+        """Put every leaf back when the block raises; Ctrl-C counts.
+
+        Attributes are only ever replaced, so remembering the references is enough.
+        """
+        before = [(leaf, dict(vars(leaf))) for leaf in self.leaves()]
+        try:
+            yield
+        except BaseException:
+            for leaf, attributes in before:
+                vars(leaf).update(attributes)
+            raise
 
     def _check_state(self, operation, state):
         """Refuse values that no training could have left in this layer."""

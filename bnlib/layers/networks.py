@@ -1,6 +1,5 @@
 """Networks: layers one after the other, with a detour, and the two shapes that the book uses."""
 
-import contextlib
 import itertools
 
 import numpy as np
@@ -80,20 +79,6 @@ class Sequential(Layer):
                 layer.load_state_dict(
                     {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
                 )
-
-    @contextlib.contextmanager
-    def _all_or_nothing(self):
-        """Put every layer back when the block raises; Ctrl-C counts.
-
-        Attributes are only ever replaced, so remembering the references is enough.
-        """
-        before = [(leaf, dict(vars(leaf))) for leaf in self.leaves()]
-        try:
-            yield
-        except BaseException:
-            for leaf, attributes in before:
-                vars(leaf).update(attributes)
-            raise
 
 
 class Residual(Sequential):
@@ -183,10 +168,10 @@ def mlp(
     layers: list[Layer] = []
     *hidden, last = itertools.pairwise(sizes)
     for fan_in, fan_out in hidden:
-        norms = [_made("mlp", "norm", norm, fan_out, dtype=dtype)] if norm is not None else []
+        norms = _norms("mlp", norm, fan_out, dtype)
         bias = placement == "after" or not _takes_away_a_bias(norms)
         layers.append(Linear(fan_in, fan_out, rng=rng, scale=scale, bias=bias, dtype=dtype))
-        active = _made("mlp", "activation", activation)
+        active = checks.made("mlp", "activation", Layer, activation)
         layers += [*norms, active] if placement == "before" else [active, *norms]
     output_scale = scale if output_scale is None else output_scale
     layers.append(Linear(*last, rng=rng, scale=output_scale, dtype=dtype))
@@ -259,10 +244,10 @@ def convnet(
     depth, height, width = shape
     for out in channels:
         size = (out, height, width) if norm in (LayerNorm, RMSNorm) else out
-        norms = [_made("convnet", "norm", norm, size, dtype=dtype)] if norm is not None else []
+        norms = _norms("convnet", norm, size, dtype)
         bias = not _takes_away_a_bias(norms)
         convolution = Conv2d(depth, out, 3, padding=1, rng=rng, scale=scale, bias=bias, dtype=dtype)
-        active = _made("convnet", "activation", activation)
+        active = checks.made("convnet", "activation", Layer, activation)
         layers += [convolution, *norms, active, MaxPool2d(2)]
         depth, height, width = out, height // 2, width // 2
     layers.append(Flatten() if head == "flatten" else GlobalAveragePool())
@@ -281,15 +266,9 @@ def _chosen_norm(operation, batch_norm, norm):
     return BatchNorm if batch_norm else norm
 
 
-def _made(operation, name, make, *arguments, **options):
-    """The layer that a type of layers makes, or a function in its place."""
-    checks.function(operation, name, make)
-    try:
-        layer = make(*arguments, **options)
-    except TypeError as error:
-        raise TypeError(f"{operation}: {name} must make a layer, got {error}") from error
-    checks.instance(operation, f"what {name} makes", layer, Layer, "a layer")
-    return layer
+def _norms(operation, norm, size, dtype):
+    """The norm of so many units or channels, or none, as a list."""
+    return [] if norm is None else [checks.made(operation, "norm", Layer, norm, size, dtype=dtype)]
 
 
 def _takes_away_a_bias(norms):
