@@ -94,9 +94,10 @@ def in_random_batches(values, row, *, size, draws, rng, together=True, eps=EPS):
     array([0., 1., 1., 1.])
     """
     values = _table("in_random_batches", values)
-    if not 0 <= row < len(values):
-        raise ValueError(f"in_random_batches: row must lie in 0..{len(values) - 1}, got {row}")
-    _check_draws("in_random_batches", size, draws)
+    checks.within("in_random_batches", "row", row, 0, len(values) - 1)
+    _check_draws("in_random_batches", size, draws, rng)
+    checks.flag("in_random_batches", "together", together)
+    checks.not_negative("in_random_batches", "eps", eps)
     batches = rng.integers(len(values), size=(draws, size))
     if together:
         batches[:, 0] = row
@@ -191,11 +192,15 @@ def layer_noise(network, x, rows, *, size, draws, rng):
     >>> round(float(noise[0, 0]) * 64**0.5, 1)
     1.0
     """
-    _check_draws("layer_noise", size, draws)
+    checks.network("layer_noise", network)
+    _check_draws("layer_noise", size, draws, rng)
     network, x = copy.deepcopy(network), _table("layer_noise", x)
     leaves = network.leaves()
     if any(isinstance(leaf, Dropout) for leaf in leaves):
         raise TypeError("layer_noise: network must not contain dropout, which is noise of its own")
+    rows = checks.sequence("layer_noise", "rows", rows)
+    for row in rows:
+        checks.within("layer_noise", "each of rows", row, 0, len(x) - 1)
     norms: list[Any] = [leaf for leaf in leaves if isinstance(leaf, BatchNorm)]
     found = []
     for row in rows:
@@ -209,7 +214,7 @@ def layer_noise(network, x, rows, *, size, draws, rng):
 
 
 def _table(operation, values):
-    values = checks.float_array(operation, "values", values)
+    values = checks.real_array(operation, "values", values)
     if values.ndim != 2 or len(values) < 2:
         raise ValueError(
             f"{operation}: values must have shape (N, D) with N of at least 2, "
@@ -218,7 +223,7 @@ def _table(operation, values):
     return values
 
 
-def _check_draws(operation, size, draws):
+def _check_draws(operation, size, draws, rng):
     checks.count(operation, "draws", draws)
-    if size < 2:
-        raise ValueError(f"{operation}: size must be at least 2, got {size}")
+    checks.count(operation, "size", size, least=2)
+    checks.generator(operation, "rng", rng)

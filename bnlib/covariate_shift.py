@@ -107,6 +107,7 @@ def layers_of(network):
     >>> [[type(leaf).__name__ for leaf in layer] for layer in layers_of(network)]
     [['Linear', 'BatchNorm', 'ReLU'], ['Linear']]
     """
+    checks.network("layers_of", network)
     layers: list[list] = []
     before: list = []
     for leaf in network.leaves():
@@ -259,7 +260,8 @@ def distribution_drift(before, after):
     >>> distribution_drift(z, z[::-1] + 0.5)
     Drift(mean=0.5, std=0.0, whole=0.5)
     """
-    before, after = np.asarray(before), np.asarray(after)
+    before = checks.real_array("distribution_drift", "before", before)
+    after = checks.real_array("distribution_drift", "after", after)
     checks.shape("distribution_drift", "after", after, before.shape, "before")
     spread = _rms(before.std(axis=0))
     carried = np.sort(after, axis=0) - np.sort(before, axis=0)
@@ -303,6 +305,7 @@ def signals(network, x):
 
 
 def _copy(operation, network):
+    checks.network(operation, network)
     if any(hasattr(leaf, "rng") for leaf in network.leaves()):
         raise TypeError(f"{operation}: network must not contain dropout or other noise")
     return copy.deepcopy(network)

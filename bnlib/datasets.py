@@ -110,8 +110,9 @@ def digits(rng=None, *, train=1000):
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    if not 0 < train < len(x):
-        raise ValueError(f"digits: train must lie in 1..{len(x) - 1}, got {train}")
+    checks.within("digits", "train", train, 1, len(x) - 1)
+    if rng is not None:
+        checks.generator("digits", "rng", rng)
     order = np.arange(len(x)) if rng is None else rng.permutation(len(x))
     x, y = x[order] / 16, y[order].astype(np.int64)
     return Dataset(x[:train], y[:train], x[train:], y[train:])

@@ -85,6 +85,7 @@ def layer_statistics(network, x, labels=None, *, training=True):
     1.4 1.0 0.0
     1.0 1.0 0.0
     """
+    checks.network("layer_statistics", network)
     network = copy.deepcopy(network)
     passed = _record(network)
     logits = network.forward(x, training=training)
@@ -203,6 +204,9 @@ def sharpness(network, x, labels, *, rng, iterations=100, tolerance=1e-6):
     >>> round(sharpness(layer, x, labels, rng=np.random.default_rng(0)), 6)
     2.0
     """
+    checks.generator("sharpness", "rng", rng)
+    checks.count("sharpness", "iterations", iterations)
+    checks.not_negative("sharpness", "tolerance", tolerance)
     function, centre = surface(network, x, labels)
     step = STEP * (np.linalg.norm(centre) or 1)
 

@@ -156,12 +156,14 @@ def reestimate(network, x, *, batch_size=None, rng=None, pool="whole", bessel=Tr
     (array([4.]), array([5.]))
     """
     x = checks.batch("reestimate", x)
-    if pool not in POOLINGS:
-        raise ValueError(f"reestimate: pool must be one of {POOLINGS}, got {pool!r}")
+    checks.network("reestimate", network)
+    checks.real_array("reestimate", "x", x)
+    checks.one_of("reestimate", "pool", pool, POOLINGS)
     checks.flag("reestimate", "bessel", bessel)
     size = len(x) if batch_size is None else batch_size
-    if not 0 < size <= len(x):
-        raise ValueError(f"reestimate: batch_size must lie in 1..{len(x)}, got {batch_size}")
+    checks.within("reestimate", "batch_size", size, 1, len(x))
+    if rng is not None:
+        checks.generator("reestimate", "rng", rng)
     order = np.arange(len(x)) if rng is None else rng.permutation(len(x))
     batches = [order[at : at + size] for at in range(0, len(x) - size + 1, size)]
 

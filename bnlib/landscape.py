@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnlib import functional
+from bnlib import checks, functional
 from bnlib.layers import Dropout
 
 
@@ -159,6 +159,8 @@ def surface(network, x, labels, *, relative=False):
     >>> round(float(np.linalg.norm(point)), 6), function(0 * point)[0].round(3)
     (1.0, np.float64(0.693))
     """
+    checks.network("surface", network)
+    checks.flag("surface", "relative", relative)
     network = copy.deepcopy(network)
     leaves = network.leaves()
     if any(isinstance(leaf, Dropout) for leaf in leaves):
@@ -166,7 +168,8 @@ def surface(network, x, labels, *, relative=False):
     free = [(leaf, name) for leaf in leaves for name in leaf.params if name not in leaf.frozen]
     if not free:
         raise ValueError("surface: network must have parameters that are not frozen, got none")
-    x, start = np.asarray(x, float), _together(free, "params")
+    x, start = checks.numbers("surface", "x", x), _together(free, "params")
+    labels = checks.labels("surface", labels, "x", x)
     unit = _lengths(free) if relative else np.ones_like(start)
 
     @np.errstate(all="ignore")  # far away the numbers may overflow; the caller sees that

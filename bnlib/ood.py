@@ -209,6 +209,9 @@ def unit_activations(known, strange, limit):
     >>> unit_activations(np.array([[1.0, 3.0]]), np.array([[0.0, 6.0]]), limit=5.0)
     UnitActivations(ratio=1.5, above=0.5)
     """
+    known = checks.real_array("unit_activations", "known", known)
+    strange = checks.real_array("unit_activations", "strange", strange)
+    checks.number("unit_activations", "limit", limit)
     usual = float(np.mean(known))
     if not usual > 0:
         raise ValueError(f"unit_activations: the mean of known must be above 0, got {usual}")

@@ -81,8 +81,7 @@ def whiten(x, *, eps=1e-5, how="zca", group=None):
     """
     x = _table("whiten", "x", x)
     checks.positive("whiten", "eps", eps)
-    if how not in HOW:
-        raise ValueError(f"whiten: how must be one of {', '.join(HOW)}, got {how!r}")
+    checks.one_of("whiten", "how", how, HOW)
     mean = x.mean(axis=0)
     centred = _split(x - mean, _group_size(x, group))
     with np.errstate(all="ignore"):
@@ -385,6 +384,8 @@ def cost(examples, dimensions):
     >>> cost(7, 4) == (operations(divide_by_deviations, x), operations(divide_by_triangle, x))
     True
     """
+    checks.count("cost", "examples", examples)
+    checks.count("cost", "dimensions", dimensions)
     n, d = examples, dimensions
     pairs, triples = d * (d + 1) // 2, (d - 1) * d * (d + 1) // 6
     centring = 2 * n * d
