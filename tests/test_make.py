@@ -243,6 +243,19 @@ def test_a_page_is_read_again_when_its_files_changed_whatever_their_dates(tmp_pa
     assert changed() == ["b"]
 
 
+def test_all_pages_are_written_when_another_s_title_or_label_has_changed():
+    title = SimpleNamespace(astext=lambda: "Begin")
+    domains = {"std": {"labels": {}}, "math": {"objects": {}}}
+    env = SimpleNamespace(titles={"a": title}, found_docs={"a", "b"}, domaindata=domains)
+    assert book_pages.rewritten_pages(None, env) == ["a", "b"]
+    assert book_pages.rewritten_pages(None, env) == []
+    title.astext = lambda: "Start"
+    assert book_pages.rewritten_pages(None, env) == ["a", "b"]
+    domains["std"]["labels"]["here"] = ("a", "here", "Here")
+    assert book_pages.rewritten_pages(None, env) == ["a", "b"]
+    assert book_pages.rewritten_pages(None, env) == []
+
+
 def test_dropping_is_all_or_nothing(tmp_path, monkeypatch):
     cache = tmp_path / "a1b2"
     cache.mkdir()

@@ -5,6 +5,7 @@ import shutil
 import threading
 from types import SimpleNamespace
 
+import book_pages
 import nbformat
 import pytest
 from ledger import BOOK
@@ -121,3 +122,28 @@ def test_what_a_killed_build_has_left_in_the_cache_is_executed_again(
         _, merged = cache.merge_match_into_notebook(notebook)
         assert merged.cells[0].outputs[0].text == "done\n"
     assert len(ran) == 2
+
+
+def test_the_ledger_reads_what_was_executed_and_not_what_is_stored(
+    extension, book, monkeypatch, tmp_path
+):
+    app, env, _ = book
+
+    def execute(notebook, **_):
+        notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="new\n")]
+        return SimpleNamespace(nb=notebook, time=0.1, err=None)
+
+    monkeypatch.setattr(extension, "single_nb_execution", execute)
+    path = tmp_path / "one.ipynb"
+    stored = nbformat.read(path, as_version=4)
+    stored.cells[0].outputs = [nbformat.v4.new_output("stream", text="old\n")]
+    nbformat.write(stored, path)
+    extension.execute_side_by_side(app, env, ["one"])
+    app.outdir, app.env = tmp_path / "build" / "html", env
+    env.found_docs = {"one", "two", "words"}
+    as_myst_nb_writes = tmp_path / "build" / "jupyter_execute" / "one.ipynb"
+    as_myst_nb_writes.parent.mkdir(parents=True)
+    nbformat.write(stored, as_myst_nb_writes)
+    assert book_pages.executed_notebooks(app) == [as_myst_nb_writes]
+    read = nbformat.read(as_myst_nb_writes, as_version=4)
+    assert read.cells[0].outputs[0].text == "new\n"

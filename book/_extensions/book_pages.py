@@ -10,6 +10,7 @@
 - Formulas are set by a copy of MathJax inside the site: no page asks another host.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,6 +21,7 @@ from html import escape
 from pathlib import Path
 
 import address
+import nbformat
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -138,6 +140,23 @@ def remember_dependencies(app, env):
             files.setdefault(str(path), content_digest(path))
 
 
+def shown_elsewhere(env):
+    """Return, as one text, what pages show of other pages: titles, labels, numbers of formulas."""
+    titles = {page: title.astext() for page, title in env.titles.items()}
+    domains = env.domaindata
+    labels, formulas = domains["std"]["labels"], domains["math"]["objects"]
+    return repr([sorted(part.items()) for part in (titles, labels, formulas)])
+
+
+def rewritten_pages(app, env):
+    """Return all pages, to be written again, when a title or a label has changed.
+
+    Sphinx writes only pages that it has read: the old title would stay in the others' margins.
+    """
+    before, env.bnlib_shown = getattr(env, "bnlib_shown", ""), shown_elsewhere(env)
+    return sorted(env.found_docs) if env.bnlib_shown != before else []
+
+
 # --- the ledger --------------------------------------------------------------------------------
 
 
@@ -149,10 +168,23 @@ def read_verdicts_last(app, env, docnames):
 
 
 def executed_notebooks(app):
-    """Return the paths of the notebooks that this build has executed, in alphabetical order."""
-    folder = Path(app.outdir).parent / "jupyter_execute"
-    paths = [folder / f"{name}.ipynb" for name in sorted(app.env.found_docs)]
-    return [path for path in paths if path.exists()]
+    """Return the paths of the notebooks that this build has executed, in alphabetical order.
+
+    Of a notebook that its cache knows, MyST-NB puts there what is stored in the book: outputs that
+    may be older than its code. They are replaced by those that the page shows.
+    """
+    from jupyter_cache import get_cache
+
+    folder, found = Path(app.outdir).parent / "jupyter_execute", []
+    cache = get_cache(app.config.nb_execution_cache_path)
+    for name in sorted(app.env.found_docs):
+        path = folder / f"{name}.ipynb"
+        if path.exists():
+            stored = nbformat.read(app.env.doc2path(name), as_version=4)
+            with contextlib.suppress(KeyError):  # it was executed just now, or never
+                nbformat.write(cache.merge_match_into_notebook(stored)[1], str(path))
+            found.append(path)
+    return found
 
 
 def regenerate_ledger(app, docname, source):
@@ -222,6 +254,7 @@ def setup(app):
     app.connect("env-before-read-docs", read_verdicts_last)
     app.connect("env-before-read-docs", remember_sources, priority=600)  # with those read last
     app.connect("env-updated", remember_dependencies)
+    app.connect("env-updated", rewritten_pages)
     app.connect("source-read", regenerate_ledger)
     app.connect("doctree-read", name_figures)
     app.connect("html-page-context", mend_references)
