@@ -115,7 +115,6 @@ def drawn(output, **options):
     figure = ax.figure
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
     renderer, height = canvas.get_renderer(), figure.get_figheight()
     rectangles = []
     for text in ax.texts:
