@@ -239,6 +239,15 @@ def test_a_save_that_fails_leaves_the_old_file(path, monkeypatch, where, error):
     assert [p.name for p in path.parent.iterdir()] == ["network.npz"]
 
 
+def test_a_full_disk_is_told_with_the_file(path, monkeypatch):
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*network\.npz'"):
+        save(network(seed=1), path)
+
+
 KILLED = """
 import os, signal, sys
 import numpy as np

@@ -395,6 +395,47 @@ def test_death_at_any_moment_changes_no_byte(made_up, here, tmp_path):
         assert content(folder) == content(undisturbed), count
 
 
+def test_another_run_may_tidy_up_meanwhile(made_up, tmp_path, monkeypatch):
+    header = records.header_of(made_up["clear"], data="", base_seeds=2, seed_start=0)
+    partial = records.Partial(tmp_path, header)
+    real = records.os.replace
+    tidied = []
+
+    def tidy(source, target):
+        if len(tidied) < 2:
+            tidied.append(records.Partial(tmp_path, header).drop([0, 1]))
+            assert not partial.folder.exists()
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records.os, "replace", tidy)
+        partial.save(0, {"a": {}})
+    assert partial.load() == {0: {"a": {}}}
+    monkeypatch.setattr(records.Path, "glob", lambda *_: [partial.folder / "gone.json"])
+    assert partial.load() == {}
+
+
+def test_a_full_disk_ends_with_a_sentence_and_keeps_seeds(made_up, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "outcomes", in_this_process)
+    left = [3]
+
+    def full(file):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records.os, "fsync", full)
+        assert go(made_up, "run", "clear", folder=tmp_path) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("results: 1003.json must be written to ") and told.count("\n") == 1
+    assert "'No space left on device': finished seeds are kept" in told
+    assert content(tmp_path).keys() == {"1000.json", "1001.json", "1002.json"}
+    asked = note_seeds(monkeypatch)
+    assert go(made_up, "run", "clear", folder=tmp_path) == 0
+    assert asked == [1003, 1004]
+
+
 def test_a_finished_seed_is_not_measured_again(made_up, here, tmp_path, monkeypatch):
     with death_at(7), pytest.raises(Killed):  # while it writes the fourth
         go(made_up, "run", "clear", folder=tmp_path)

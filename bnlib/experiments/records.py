@@ -18,6 +18,7 @@ from bnlib.experiments.experiment import ExperimentError
 from bnlib.experiments.sources import source_hash
 
 PARTIAL = ".partial"  # below the results folder; git does not see it
+ATTEMPTS = 5  # to write a file, while another run tidies up
 COMMAND = "python -m bnlib.experiments"
 # What values depend on, apart from the seed: a change of any of these makes them stale.
 MEASURED_BY = ("source", "data", "data_hash", "arms")
@@ -269,14 +270,31 @@ def write_whole(path, text, workplace):
     workplace : Path
         A folder of the same disk, which the file leaves in one move. What a killed process leaves
         there is deleted with it.
+
+    Raises
+    ------
+    ExperimentError
+        If the disk does not take the file.
     """
-    workplace.mkdir(parents=True, exist_ok=True)
     temporary = workplace / f"{path.name}.{os.getpid()}.tmp"
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            workplace.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            return
+        except OSError as error:
+            # Another run of the same experiment is complete, and has removed the workplace.
+            if isinstance(error, FileNotFoundError) and attempts_left:
+                continue
+            temporary.unlink(missing_ok=True)
+            raise ExperimentError(
+                f"results: {path.name} must be written to {path.parent}, got {error.strerror!r}: "
+                "finished seeds are kept; the same command goes on from there"
+            ) from error
 
 
 class Partial:
@@ -307,6 +325,8 @@ class Partial:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 if content["key"] == self.key:
                     found[content["seed"]] = content["values"]
+            except FileNotFoundError:
+                continue  # another run has removed it meanwhile
             except (ValueError, KeyError, TypeError):
                 continue  # torn by something stronger than a kill: measured again
         return found
