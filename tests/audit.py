@@ -80,6 +80,14 @@ STEPS = {
         "tests notice 95 % of the changes in the three modules that all else rests on",
         [[sys.executable, "tests/mutation.py"]],
     ),
+    "kills": Step(
+        "killed at any of 260 moments and started again, five programs lose, tear and forget nothing",
+        [[sys.executable, "tests/kills.py"]],
+    ),
+    "faults": Step(
+        "a full disk, a clock that goes back, two runs at once: the old or the new, and a word",
+        [[sys.executable, "tests/faults.py"]],
+    ),
 }
 
 

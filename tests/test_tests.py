@@ -25,6 +25,7 @@ SKIPS = {
     "test_full_scale.py": (1, "no MNIST at hand"),
     "test_grading.py": (3, "no POSIX, no fork, no Linux"),
     "test_inference.py": (2, "no PyTorch"),
+    "test_kills.py": (1, "Windows"),
     "test_make.py": (1, "Windows"),
     "test_ood.py": (1, "no PyTorch"),
     "test_optim.py": (1, "no PyTorch"),
