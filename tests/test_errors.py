@@ -39,16 +39,14 @@ NOT_ASKED = {
     "gradcheck.complex_step_gradient": "f",
     "gradcheck.check_gradient": "f inputs",
     "gradcheck.check_backward": "backward forward inputs",
-    "layers.BatchNorm": "dtype num_features",
-    "layers.LayerNorm": "dtype num_features",
-    "layers.GroupNorm": "dtype num_channels",
-    "layers.InstanceNorm": "dtype num_features",
-    "layers.RMSNorm": "dtype num_features",
-    "intervals.p_share_above": "total",
+    "layers.BatchNorm": "dtype",
+    "layers.LayerNorm": "dtype",
+    "layers.GroupNorm": "dtype",
+    "layers.InstanceNorm": "dtype",
+    "layers.RMSNorm": "dtype",
     "verdicts.judge": "cases",
     "inference.exponential_average": "initial",
-    "conventions.batch_norm_like": "dtype num_features",
-    "conventions.convert": "batches",
+    "conventions.batch_norm_like": "dtype",
     "checkpoints.save": "path",
     "whitening.whiten_inference": "matrix mean",
     "whitening.directions": "z",
@@ -69,7 +67,7 @@ NOT_ASKED = {
     "idx.parse": "data",
     "idx.announced": "data",
 }
-# A wrong one is found out only after some forward passes, which leave caches, or a training.
+# An observer that itself raises, when it is called: training has moved the network by then.
 TOO_LATE = {
     "training.fit": "observe",
     "ensembles.fit_together": "observe",
