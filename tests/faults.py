@@ -197,26 +197,49 @@ EDITS = (
 # --- two at once ---------------------------------------------------------------------------------
 
 
+def started(victim):
+    """Start the job."""
+    return subprocess.Popen(
+        victim.command,
+        cwd=victim.folder,
+        env=victim.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def at_once(victim, count=2):
     """Start the job so often at the same time; return exit codes and what was said."""
-    environment, running = victim.environment(), []
-    for _ in range(count):
-        running.append(
-            subprocess.Popen(
-                victim.command,
-                cwd=victim.folder,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+    running = [started(victim) for _ in range(count)]
     said = [one.communicate(timeout=600)[0] for one in running]
     return [one.returncode for one in running], said
 
 
+def edited_meanwhile(book):
+    """Yield what goes wrong when code or a page is saved while the book is built."""
+    for name in ("bnlib/__init__.py", "book/second.ipynb"):
+        book.forget()
+        book.wish(0)
+        process = started(book)
+        while process.poll() is None and not list(book.folder.glob("_build/.jupyter_cache/*/*.db")):
+            time.sleep(0.02)
+        if name.endswith(".py"):
+            with open(book.folder / name, "a") as file:
+                file.write("# edited\n")
+        else:
+            book.wish(1)
+        said = process.communicate(timeout=600)[0]
+        if name.endswith(".py") and (not process.returncode or "build it again" not in said):
+            yield f"book: {name} saved meanwhile: exit code {process.returncode}: {said[-300:]}"
+        code, said = book.run()
+        if code:
+            yield f"book: after {name} was saved meanwhile exit code {code}: {said[-500:]}"
+        yield from (f"book, {name} saved meanwhile: {it}" for it in book.wrong())
+
+
 def two(root):
-    """Yield what goes wrong when the same job is done twice in the same folder."""
+    """Yield what goes wrong when the same job is done twice, or edited, in the same folder."""
     for name, victim, times in (
         ("saver", Saver(root / "saver"), 3),
         ("downloader", Downloader(root / "downloader"), 3),
@@ -231,6 +254,8 @@ def two(root):
                 told = " / ".join(one[-400:] for one in said)
                 yield f"{name}: two at once end with {codes}: {told}"
             yield from (f"{name}, two at once: {it}" for it in victim.wrong())
+        if name == "book":
+            yield from edited_meanwhile(victim)
         victim.closed()
 
 

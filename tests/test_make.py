@@ -256,6 +256,17 @@ def test_all_pages_are_written_when_another_s_title_or_label_has_changed():
     assert book_pages.rewritten_pages(None, env) == []
 
 
+def test_what_was_executed_while_the_code_changed_is_not_kept(tmp_path, monkeypatch):
+    cache, told = tmp_path / "cache", []
+    config = SimpleNamespace(bnlib_digest="a" * 32, nb_execution_cache_path=str(cache))
+    monkeypatch.setattr(book_pages.logger, "warning", told.append)
+    cache.mkdir()
+    for now, kept in (("a" * 16, True), ("b" * 16, False)):
+        monkeypatch.setattr(book_pages, "digest", lambda *_, now=now: now)
+        book_pages.forget_mixed_build(SimpleNamespace(config=config), None)
+        assert cache.exists() == kept == (told == [])
+
+
 def test_dropping_is_all_or_nothing(tmp_path, monkeypatch):
     cache = tmp_path / "a1b2"
     cache.mkdir()

@@ -41,6 +41,8 @@ LEDGER_SOURCES = (
 # What bnlib's display and widgets write, each to be followed by an aria-label.
 NAMELESS = ('class="bn-picture" role="img"', 'class="bn-moving" role="group"')
 
+# What notebooks compute with.
+NUMBERS = ("bnlib/**/*.py", "results/*.jsonl", "requirements.lock")
 # Shapes every page, and Sphinx does not watch it.
 LOOKS = (
     "CITATION.cff",
@@ -71,7 +73,7 @@ def digest(*patterns, root=ROOT):
 def configure(app, config):
     """Draw for pages, keep one execution cache per state of the code, use our own MathJax."""
     os.environ["BNLIB_RENDER"] = "page"
-    numbers = digest("bnlib/**/*.py", "results/*.jsonl", "requirements.lock")
+    numbers = digest(*NUMBERS)
     looks = digest(*LOOKS)
     # Each page is read again when either changes, executed again when `numbers` does.
     config.bnlib_digest = numbers + looks
@@ -81,6 +83,15 @@ def configure(app, config):
     for old in sorted(caches.glob("*")):
         if old.name != numbers and old.exists():
             drop(old)
+
+
+def forget_mixed_build(app, exception):
+    """Keep nothing that was executed while the code changed: it is of two states at once."""
+    if app.config.bnlib_digest != digest(*NUMBERS) + digest(*LOOKS):
+        cache = Path(app.config.nb_execution_cache_path)
+        if cache.exists():
+            drop(cache)
+        logger.warning("bnlib, results or the book's looks changed meanwhile: build it again")
 
 
 def drop(path):
@@ -258,6 +269,7 @@ def setup(app):
     app.connect("source-read", regenerate_ledger)
     app.connect("doctree-read", name_figures)
     app.connect("html-page-context", mend_references)
+    app.connect("build-finished", forget_mixed_build)
     app.connect("build-finished", forget_failed_build)
     # Not safe to read in parallel: the ledger must come last.
     return {"parallel_read_safe": False, "parallel_write_safe": True}
