@@ -180,6 +180,8 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
     sets = {"train": (x_train, labels_train), "test": (x_test, labels_test)}
     for name, (x, labels) in sets.items():
         x = checks.float_array("examine", f"x_{name}", x)
+        if not np.isfinite(x).all():
+            raise ValueError(f"examine: x_{name} must be finite, got inf or nan")
         labels = checks.numbers("examine", f"labels_{name}", labels)
         if x.ndim < 2 or labels.ndim != 1:
             raise ValueError(

@@ -382,6 +382,7 @@ def test_chance_alone_is_no_cause():
         ({"batch_size": 1}, "a batch of 2 or more"),
         ({"batch_size": 24}, "23 examples, 23 labels and batch_size 24"),
         ({"labels_test": np.zeros(5, int)}, "23 examples, 5 labels"),
+        ({"x_test": np.full((23, 4), np.nan)}, "x_test must be finite"),
         ({"network": mlp([4, 3], rng=np.random.default_rng(0))}, "0 batch norm layers"),
         ({"network": BatchNorm(4, track_running_stats=False)}, "1 batch norm layers, 0 of them"),
     ],

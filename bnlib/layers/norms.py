@@ -132,7 +132,7 @@ class BatchNorm(Layer):
         for name, statistic in new.items():
             old = self.buffers[name]
             with np.errstate(over="ignore", invalid="ignore"):
-                statistic = statistic.astype(old.dtype, copy=False)
+                statistic = statistic.real.astype(old.dtype, copy=False)
             finite = np.isfinite(statistic)
             if not finite.all():
                 channel = int(np.argmin(finite))
@@ -323,7 +323,7 @@ def _scale_and_shift(operation, shape, eps, affine, dtype):
     """The parameters of a norm, none if it is not affine; and the options that all norms share."""
     checks.positive(operation, "eps", eps)
     checks.flag(operation, "affine", affine)
-    checks.float_array(operation, "dtype", np.empty(0, dtype))
+    checks.dtype(operation, dtype)
     return {"weight": np.ones(shape, dtype), "bias": np.zeros(shape, dtype)} if affine else {}
 
 
