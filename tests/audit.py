@@ -24,6 +24,9 @@ TESTS = ROOT / "tests"
 # They look at the built book in a browser and reach nothing of bnlib that the others do not.
 PAGES = ("book", "ledger", "pages", "site", "slides", "lab", "make", "quiz", "one_page")
 
+# The notebooks that are quickest: fifty runs of each are the question, not which.
+FLAKES = [f"book/{name}.ipynb" for name in ("intro", "how_we_measure", "running_averages")]
+
 
 class Step(NamedTuple):
     """One check: commands that must all succeed, and what the environment says beside."""
@@ -87,6 +90,18 @@ STEPS = {
     "faults": Step(
         "a full disk, a clock that goes back, two runs at once: the old or the new, and a word",
         [[sys.executable, "tests/faults.py"]],
+    ),
+    "elsewhere": Step(
+        "the same numbers in other surroundings: order, time zone, locale, folder, home, kernels",
+        [[sys.executable, "tests/elsewhere.py"]],
+    ),
+    "versions": Step(
+        "the same with the lock on each Python; verdicts with the oldest and the newest packages",
+        [[sys.executable, "tests/versions.py"]],
+    ),
+    "flakes": Step(
+        "fifty runs of three notebooks in a row, without one other digit",
+        [pytest("--nbval", "--nbval-current-env", *FLAKES)] * 50,
     ),
 }
 

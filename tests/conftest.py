@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import random
+import signal
 from pathlib import Path
 
 import browsers
@@ -9,11 +11,24 @@ import build
 import pytest
 
 
+def pytest_configure():
+    """Hear Ctrl-C also where a shell started the tests in the background, which ignores it.
+
+    Programs inherit that, and some tests interrupt one.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items):
     """Put the browser's pages, the longest file, first of all tests, so that nobody waits for it.
 
-    They stay behind the notebooks: kernels start under a quiet event loop.
+    They stay behind the notebooks: kernels start under a quiet event loop. With a number in
+    BNLIB_ORDER the tests are shuffled; cells of notebooks stay in their order.
     """
+    if seed := os.environ.get("BNLIB_ORDER"):
+        tests = [item for item in items if item.path.parent.name == "tests"]
+        random.Random(seed).shuffle(tests)
+        items[:] = [item for item in items if item.path.parent.name != "tests"] + tests
     items.sort(
         key=lambda item: item.path.parent.name == "tests" and item.path.name != "test_pages.py"
     )
