@@ -532,3 +532,87 @@ def test_the_book_is_read_without_network(reader):
     page.get_by_text("Nothing is kept yet").wait_for()
     assert page.evaluate("caches.keys()") == []
     page.close()
+
+
+# --- what strangers come for ---------------------------------------------------------------------
+
+# How far to the right of its icon each search field begins with letters, in pixels.
+GAPS = """() => [...document.querySelectorAll("form.bd-search")].map(form => {
+    const icon = form.querySelector(".fa-magnifying-glass").getBoundingClientRect();
+    const field = form.querySelector("input");
+    const padding = parseFloat(getComputedStyle(field).paddingLeft);
+    return field.getBoundingClientRect().left + padding - icon.right;
+})"""
+
+
+def test_search_leads_to_the_section_that_says_it(reader):
+    context, root, _ = reader
+    page = context.new_page()
+    page.goto(f"{root}/search.html?q=what+momentum+means+in+keras")
+    places = page.locator(".bn-places a")
+    places.first.wait_for()
+    assert "frameworks.html#framework-keras" in [
+        place.get_attribute("href") for place in places.all()
+    ]
+    assert all(gap >= 2 for gap in page.evaluate(GAPS)), "the icon covers the first letter"
+    page.locator(".bn-places [href='frameworks.html#framework-keras']").click()
+    page.wait_for_url("**/frameworks.html#framework-keras")
+    assert page.locator("#framework-keras").is_visible()
+    page.close()
+
+
+def test_a_claim_is_found_by_its_number_and_cited_on_a_phone(reader):
+    context, root, _ = reader
+    page = context.new_page()
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto(f"{root}/claims.html?post=0")
+    numbers = page.locator(".bn-filter select").first
+    assert numbers.locator("option").count() == 1 + 46
+    numbers.select_option("c32")
+    claim = page.locator(".bn-claim:has(#c32)")
+    claim.wait_for(state="visible")
+    assert page.url.endswith("#c32")
+    claim.locator(".bn-cite summary").click()
+    line = claim.locator(".bn-cite pre")
+    assert "claim C32" in line.inner_text()
+    assert line.evaluate("line => line.scrollWidth <= line.clientWidth"), "its end is out of sight"
+    numbers.select_option("c32")
+    page.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (375, 800)])
+def test_the_front_page_shows_its_picture_at_once(reader, size):
+    context, root, _ = reader
+    page = context.new_page()
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    page.goto(f"{root}/intro.html")
+    picture = page.locator("#fig-company svg").first.bounding_box()
+    assert picture["y"] + picture["height"] < size[1]
+    assert page.locator(".bd-docs-nav p.caption").nth(1).text_content() == "Chapters"
+    number = "getComputedStyle(link, '::before').content"
+    links = page.locator(".bd-docs-nav p.caption:nth-of-type(2) + ul > li > a")
+    assert links.count() == 12
+    assert "counter" in links.first.evaluate(f"link => {number}")
+    page.close()
+
+
+# What paper must not keep in one piece although it may be longer than a page.
+LONG = "article :is(details, .cell_output, .cell_output *)"
+MONOLITHS = """long => [...document.querySelectorAll(long)]
+    .filter(element => !element.closest("figure, svg, table, mjx-container, .bn-guess"))
+    .filter(element => {
+        const style = getComputedStyle(element);
+        return style.breakInside === "avoid" || style.overflowY !== "visible";
+    })
+    .map(element => element.outerHTML.slice(0, 120))"""
+
+
+def test_paper_breaks_what_is_long(reader):
+    context, root, _ = reader
+    page = context.new_page()
+    page.goto(f"{root}/distribution_shift.html")
+    page.emulate_media(media="print")
+    assert page.locator("details.hide").count()
+    kept = page.evaluate(MONOLITHS, LONG)
+    assert not kept, "\n".join(kept[:5])
+    page.close()

@@ -29,7 +29,7 @@
     for (const { name, value } of lists) if (value) chosen.set(name, value);
     const query = chosen.toString();
     try {
-      history.replaceState(null, "", query ? `?${query}` : location.pathname);
+      history.replaceState(null, "", query ? `?${query}` : location.pathname + location.hash);
     } catch { /* a page from a folder may not change its address */ }
   }
 

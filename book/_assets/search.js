@@ -6,7 +6,7 @@
   const MOST = 3;
   const NAME = /DOCUMENTATION_OPTIONS\.pagename = '([\w-]+)'/;
   const PLACES = "section[id], .bn-claim, p[id]:not(.bn-claim p)"; // p: a misconception, an exercise
-  const NOT_TEXT = "script, style, svg, .headerlink, .bn-take, .bn-cite";
+  const NOT_TEXT = "script, style, svg, div.math, .headerlink, .bn-take, .bn-cite";
 
   // A place by its address, its name and its own words, without those of places inside it.
   function place(element) {
@@ -16,24 +16,28 @@
     const text = own.map((node) => node.textContent).join(" ")
       .replace(/\\[()]|\\(?:var)?(?=[a-z])/g, "").replace(/\s+/g, " ").trim(); // \(\varepsilon\): epsilon
     const claim = element.matches(".bn-claim") && `${text.slice(0, 70)}…`;
-    return { id, name: claim || name?.textContent.trim(), text };
+    return { id, name: claim || name?.textContent.trim(), text, worth: 0 };
   }
 
-  function worth({ name, text }, words) {
-    const [low, title] = [text.toLowerCase(), name.toLowerCase()];
-    const said = words.filter((word) => low.includes(word)).length;
-    return 10 * said + words.filter((word) => title.includes(word)).length;
+  // A word counts the more, the fewer places have it: "keras" more than "means". In a name it counts
+  // twice.
+  function judge(places, words) {
+    for (const word of words) {
+      const having = places.filter(({ text }) => text.toLowerCase().includes(word));
+      for (const one of having) {
+        one.worth += (one.name.toLowerCase().includes(word) ? 2 : 1) / having.length;
+      }
+    }
   }
 
   function best(html, words) {
     const page = new DOMParser().parseFromString(html, "text/html");
     page.querySelectorAll(NOT_TEXT).forEach((element) => element.remove());
-    const found = [...page.querySelectorAll(`article :is(${PLACES})`)].map(place);
-    const named = found.filter(({ id, name }) => id && name);
-    for (const one of named) one.worth = worth(one, words);
-    const most = Math.floor(Math.max(0, ...named.map((one) => one.worth)) / 10); // words in one place
-    const fitting = named.filter((one) => most && one.worth >= 10 * most);
-    return fitting.sort((a, b) => b.worth - a.worth).slice(0, MOST);
+    const places = [...page.querySelectorAll(`article :is(${PLACES})`)].map(place);
+    const named = places.filter(({ id, name }) => id && name);
+    judge(named, words);
+    const sorted = named.filter(({ worth }) => worth).sort((a, b) => b.worth - a.worth);
+    return sorted.filter(({ worth }) => worth >= sorted[0].worth / 2).slice(0, MOST);
   }
 
   function quote(text, words) {
