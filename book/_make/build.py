@@ -97,7 +97,8 @@ def main():
         with turn.taken(LOCK, "build") as descriptors:
             return build(descriptors)
     except OSError as error:
-        print(f"The book was not built: {error.strerror} ({error.filename})", file=sys.stderr)
+        where = error.filename or BUILD
+        print(f"The book was not built: {error.strerror} ({where})", file=sys.stderr)
         return 1
 
 
