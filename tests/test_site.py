@@ -593,6 +593,10 @@ def test_the_front_page_shows_its_picture_at_once(reader, size):
     links = page.locator(".bd-docs-nav p.caption:nth-of-type(2) + ul > li > a")
     assert links.count() == 12
     assert "counter" in links.first.evaluate(f"link => {number}")
+    page.keyboard.press("Tab")
+    menu = page.locator(".sidebar-toggle.primary-toggle")
+    menu.focus()
+    assert menu.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
     page.close()
 
 
