@@ -263,5 +263,8 @@ def _shaped(flat, like):
 
 def _restored(flat, like):
     """Rows or planes in the shape and dtype of `like`; float16 may overflow."""
+    result = _shaped(flat, like)
+    if result.dtype == like.dtype:
+        return result
     with np.errstate(over="ignore"):
-        return np.asarray(_shaped(flat, like), like.dtype)
+        return result.astype(like.dtype)
