@@ -9,12 +9,11 @@ import math
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bnlib import compiled, layers, normalization, optim, training
+from bnlib import compiled, datasets, layers, normalization, optim, training
 
 SHAPES = [(1, 3), (2, 1), (7, 5), (67, 33), (130, 4), (3, 2, 1), (70, 3, 2, 2), (5, 4, 7, 9)]
 ROUNDING = {"float16": 2e-3, "float32": 3e-6, "float64": 1e-12}
@@ -271,8 +270,7 @@ def trained(norm):
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(40, 6)).astype(np.float32), rng.integers(0, 3, 40)
     network = layers.mlp([6, 8, 8, 3], rng=rng, norm=norm, dtype=np.float32)
-    nothing = x[:0], labels[:0]
-    data = SimpleNamespace(x_train=x, y_train=labels, x_test=nothing[0], y_test=nothing[1])
+    data = datasets.Dataset(x, labels, x[:0], labels[:0])
     optimizer = optim.SGD(network, lr=0.1)
     history = training.fit(network, optimizer, data, epochs=2, batch_size=20, rng=rng)
     logits = network.forward(x, training=False)
