@@ -84,7 +84,8 @@ STEPS = {
         [[sys.executable, "tests/mutation.py"]],
     ),
     "kills": Step(
-        "killed at any of 260 moments and started again, five programs lose, tear and forget nothing",
+        "killed at any of 260 moments and started again, five programs lose, tear and forget"
+        " nothing",
         [[sys.executable, "tests/kills.py"]],
     ),
     "faults": Step(
