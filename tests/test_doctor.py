@@ -15,10 +15,11 @@ from bnlib.layers import BatchNorm, Dropout, Linear, Residual, Sequential, convn
 BESSEL, STALE, SHIFT, SMALL, SORTED = CAUSES
 
 
-class InBatchesOfClasses:
+class InBatchesOfClasses(np.random.Generator):
     """Orders for training whose batches hold examples of `classes` classes only."""
 
     def __init__(self, rng, labels, size, classes):
+        super().__init__(rng.bit_generator)
         self.rng, self.labels, self.size, self.classes = rng, labels, size, classes
 
     def permutation(self, count):
