@@ -581,10 +581,10 @@ def test_a_claim_is_found_by_its_number_and_cited_on_a_phone(reader):
 
 
 @pytest.mark.parametrize("size", [(1280, 900), (375, 800)])
-def test_the_front_page_shows_its_picture_at_once(reader, size):
-    context, root, _ = reader
-    page = context.new_page()
-    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+def test_the_front_page_shows_its_picture_at_once(reader, browser, size):
+    _, root, _ = reader
+    size = dict(zip(("width", "height"), size, strict=True))
+    page = browser.new_page(viewport=size)  # of a stranger: who comes back has a line above it
     page.goto(f"{root}/intro.html")
     page.wait_for_function(  # scripts that fold the code above it may still be at work
         "() => document.querySelector('#fig-company svg').getBoundingClientRect().bottom"
