@@ -1,6 +1,6 @@
 """Ask the questions: `python -m benchmarks [QUESTION …]`, or `make bench`.
 
-All of them take about ten minutes and rewrite benchmarks/results.json and .md; some only print.
+All of them take some minutes and rewrite benchmarks/results.json and .md; some only print.
 """
 
 import sys

@@ -37,11 +37,11 @@ def test_a_proof_fails_where_the_tests_run_anyway(tmp_path):
 
 def test_variables_of_the_caller_do_not_hide_those_of_a_place(monkeypatch):
     monkeypatch.setenv("MPLCONFIGDIR", "/somewhere")
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/somewhere/else")
     place = Place("", "", {"HOME": None, "CACHE": "{scratch}/cache"})
-    given = elsewhere.environment(place, ROOT, "/tmp/new")
+    given = elsewhere.environment(place, ROOT, "/new")
     assert given.keys().isdisjoint({"MPLCONFIGDIR", "HOME"})
-    assert given["CACHE"] == "/tmp/new/cache"
+    assert given["CACHE"] == "/new/cache"
 
 
 def test_where_its_proof_fails_nothing_is_run(tmp_path):
