@@ -49,7 +49,7 @@ experiments: environment ## measure what is missing in results; goes on where it
 	@$(python) -m bnlib.experiments run $(NAMES)
 
 lab: environment ## open the notebooks in JupyterLab, to run and to change
-	@$(python) -m jupyterlab book
+	@$(python) book/_make/home.py -m jupyterlab book
 
 lint: OPTIONS = --lint
 lint: environment ## check style and types

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import book_pages
 import build
 import environment
+import home
 import nbformat
 import notebooks
 import pytest
@@ -457,6 +458,39 @@ def test_a_full_disk_ends_with_a_sentence(tmp_path, monkeypatch):
         "notebooks: a.ipynb.new must be written, got 'No space left on device'"
     )
     assert "\n" not in sentence
+
+
+# --- a home that cannot be written ----------------------------------------------------------------
+
+
+COMPLAINERS = "import matplotlib.font_manager, IPython; IPython.paths.get_ipython_dir()"
+
+
+def test_where_the_home_cannot_be_written_nobody_complains(tmp_path):
+    path = tmp_path / "book" / "_make" / "home.py"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(Path(home.__file__).read_bytes())
+    done = subprocess.run(
+        [sys.executable, path, "-W", "error", "-c", COMPLAINERS],
+        env={key: value for key, value in os.environ.items() if key not in home.KEPT}
+        | {"HOME": f"{os.devnull}/home"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_home_that_can_be_written_and_what_somebody_named_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(home, "FOLDER", tmp_path)
+    monkeypatch.setattr(os, "environ", {"MPLCONFIGDIR": "mine"})
+    monkeypatch.setattr(home, "writable", lambda: True)
+    home.replace_if_read_only()
+    assert os.environ == {"MPLCONFIGDIR": "mine"}
+    monkeypatch.setattr(home, "writable", lambda: False)
+    home.replace_if_read_only()
+    assert os.environ.keys() == home.KEPT.keys()
+    assert os.environ.pop("MPLCONFIGDIR") == "mine"
+    assert all(Path(folder).is_dir() for folder in os.environ.values())
 
 
 # --- the picture of the README --------------------------------------------------------------------

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import console
+import home
 import turn
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -94,6 +95,7 @@ def complaints(lines):
 def main():
     """Build the book when nobody else does; return the exit code."""
     try:
+        home.replace_if_read_only()
         with turn.taken(LOCK, "build") as descriptors:
             return build(descriptors)
     except OSError as error:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import console
+import home
 import ledger
 import nbformat
 import set_up
@@ -168,6 +169,7 @@ def refresh_all(names):
 def main(names):
     """Refresh the notebooks when nobody else does; return None or what went wrong."""
     try:
+        home.replace_if_read_only()
         with turn.taken(BOOK.parent / "_build" / "notebooks.lock", "run of the notebooks"):
             return refresh_all(names)
     except NotebookError as error:
