@@ -471,7 +471,7 @@ def test_where_the_home_cannot_be_written_nobody_complains(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(Path(home.__file__).read_bytes())
     done = subprocess.run(
-        [sys.executable, path, "-W", "error", "-c", COMPLAINERS],
+        [sys.executable, path, "-c", COMPLAINERS],
         env={key: value for key, value in os.environ.items() if key not in home.KEPT}
         | {"HOME": f"{os.devnull}/home"},
         capture_output=True,
