@@ -157,7 +157,7 @@ def run_cells(cells, names):
     errors = []
     for number, source in enumerate(cells, start=1):
         try:
-            exec(compile(source, f"<cell {number}>", "exec"), names)
+            exec(compile(source, f"<cell {number}>", "exec"), names)  # noqa: S102 (its purpose)
         except BaseException as error:  # whatever it is, the next cell gets its turn
             errors.append(f"code cell {number}: {described(error)}")
     return errors

@@ -44,4 +44,4 @@ def replace_if_read_only():
 
 if __name__ == "__main__":
     replace_if_read_only()
-    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])  # noqa: S606 (no shell is wanted)
