@@ -57,7 +57,7 @@ lint: environment ## check style and types
 	@$(python) -m ruff format --check --line-length 70 book/*.ipynb homework/*.ipynb
 
 mutants: OPTIONS = --mutants
-mutants: environment ## change bnlib in hundreds of places; the tests must notice every one
+mutants: environment ## change bnlib in thousands of places; the tests must notice
 	@$(python) tests/mutation.py
 
 bench: environment ## time beside PyTorch and JAX in tables and pictures; rewrites benchmarks/results
@@ -71,4 +71,4 @@ audit: environment ## the long checks, an hour or more: STEPS=... runs these onl
 	@$(python) tests/audit.py $(STEPS)
 
 clean: ## remove the built pages and the caches; .venv stays
-	rm -rf _build mutants .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage*
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage*

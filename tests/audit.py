@@ -36,10 +36,13 @@ class Step(NamedTuple):
     environment: Mapping[str, str] = MappingProxyType({})
 
 
+# Tests one after the other, and no notebooks.
+OPTIONS = ("-o", "addopts=", "-p", "no:cacheprovider", "-q", "-n", "0")
+
+
 def pytest(*arguments):
-    """A command that runs tests one after the other, and notebooks never."""
-    plain = ["-o", "addopts=", "-p", "no:cacheprovider", "-q", "-n", "0"]
-    return [sys.executable, "-m", "pytest", *plain, *arguments]
+    """A command that runs tests."""
+    return [sys.executable, "-m", "pytest", *OPTIONS, *arguments]
 
 
 def unit_tests():

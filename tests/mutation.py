@@ -1,28 +1,49 @@
-"""Do the tests notice when bnlib is wrong? mutmut changes one place at a time and runs them.
+"""Do the tests notice when bnlib is wrong? One place is changed at a time, and one must fail.
 
-    python tests/mutation.py        # `make mutants` installs mutmut first
+    python tests/mutation.py                     every mutant of the modules that all else rests on
+    python tests/mutation.py --sample 40         forty mutants of every other module
+    python tests/mutation.py --sample 0 optim    all of bnlib/optim.py; a folder goes by its name
+    python tests/mutation.py --again …           the tests and lines are those of the last run
 
-A change that no test notices is a survivor. It must stand in equivalent_mutants.toml with the
-reason why it cannot be noticed, and what stands there must survive: so the list cannot rot.
+mutmut knows what to change: `<` becomes `<=`, 1 becomes 2, an argument is left out. The unit tests
+are collected once. For each mutant a child of that process exchanges the code of one function and
+runs the tests that have reached the changed line, those that reach least first, until one fails.
+Which they are is known from a run of all of them under coverage; it takes the longest.
+
+A mutant that no test notices is a survivor. In the modules that are tried whole it must stand in
+equivalent_mutants.toml with the reason why it cannot be noticed, and what stands there must
+survive, so the list cannot rot. Of every other module nine in ten must be caught.
 """
 
-import hashlib
+import argparse
+import difflib
+import gc
+import importlib
+import json
 import os
-import re
+import random
 import shutil
-import subprocess
+import signal
 import sys
+import tempfile
+import time
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "mutants"  # mutmut's own name for the folder of its copies and results
-STAMP = WORK / "inputs.txt"
+import audit
+import pytest
+from _pytest.runner import runtestprotocol
+
+ROOT = audit.ROOT
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.toml"
-LEAST = 0.95  # of all mutants of a module, those that nothing can kill included
-CAUGHT = {"killed", "timeout"}
+OUTCOMES = ROOT / "_build" / "mutants.jsonl"
+CORE = ("normalization", "graph", "gradcheck")
+LEAST = {True: 0.95, False: 0.9}  # of a core module's mutants, of another's, equivalent ones too
+PATIENCE = 15  # seconds of tests; a mutant that is alive by then counts as a survivor
+HANGS = 120  # seconds of one test, none of which needs twenty
 
 
 class Mutant(NamedTuple):
@@ -33,25 +54,20 @@ class Mutant(NamedTuple):
     after: str
 
 
-def where(name):
-    """The function that a mutant's name is made from.
+class Place(NamedTuple):
+    """A mutant, its file, the lines that it and its function have there, and what is to be run."""
 
-    >>> where("bnlib.graph.xǁNodeǁ__add____mutmut_1"), where("bnlib.graph.x_sum__mutmut_12")
-    ('bnlib.graph.Node.__add__', 'bnlib.graph.sum')
-    """
-    module, owner, function = re.fullmatch(r"(.+)\.x(?:_|ǁ(\w+)ǁ)(\w+)__mutmut_\d+", name).groups()
-    return ".".join(part for part in (module, owner, function) if part)
-
-
-def module_of(place):
-    """`bnlib.graph` of `bnlib.graph.Node.__add__`."""
-    return ".".join(place.split(".")[:2])
+    mutant: Mutant
+    file: Path
+    lines: range
+    function: range
+    source: str
 
 
-def changed_lines(diff, sign):
-    """The lines of a unified diff that have the sign, without their indentation."""
-    lines = [line for line in diff.splitlines() if line.startswith(sign)]
-    return "\n".join(line[1:].strip() for line in lines if not line.startswith(3 * sign))
+def module_of(file):
+    """The module that a file is: `bnlib.layers.norms`, `bnlib.layers`."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 def listed():
@@ -60,92 +76,275 @@ def listed():
     return [(Mutant(e["where"], e["before"], e["after"]), e["reason"]) for e in entries]
 
 
+def changed_lines(before, after):
+    """The lines of two texts that differ, each without its indentation."""
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))
+    return tuple(
+        "\n".join(line[1:].strip() for line in lines[2:] if line.startswith(sign)) for sign in "-+"
+    )
+
+
+def places(file, few=None):
+    """Every place of a file that mutmut would change, or those that `few` picks from a list."""
+    import libcst
+    from libcst.metadata import MetadataWrapper, PositionProvider
+    from mutmut.mutation.file_mutation import create_mutations
+
+    tree, mutations, *_ = create_mutations(file.name, file.read_text(encoding="utf-8"))
+    positions = MetadataWrapper(tree, unsafe_skip_copy=True).resolve(PositionProvider)
+    classes = [node for node in tree.body if isinstance(node, libcst.ClassDef)]
+    owners = {function: owner for owner in classes for function in owner.body.body}
+
+    def lines(node):
+        return range(positions[node].start.line, positions[node].end.line + 1)
+
+    def code(node):
+        return libcst.Module(body=[node]).code
+
+    inside = [
+        m for m in mutations if isinstance(m.contained_by_top_level_function, libcst.FunctionDef)
+    ]
+    for each in few(inside) if few else inside:
+        function = each.contained_by_top_level_function
+        changed = function.deep_replace(each.original_node, each.mutated_node)
+        diff = changed_lines(code(function), code(changed))
+        name, owner = function.name.value, owners.get(function)
+        if owner:  # `super()` must find a class around it
+            name = f"{owner.name.value}.{name}"
+            block = libcst.IndentedBlock(body=[changed])
+            changed = owner.with_changes(body=block, bases=[], keywords=[], decorators=[])
+        mutant = Mutant(f"{module_of(file)}.{name}", *diff)
+        yield Place(mutant, file, lines(each.original_node), lines(function), code(changed))
+
+
+def living():
+    """Every function in this process, by its module and its qualified name."""
+    found = defaultdict(list)
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType):
+            found[each.__globals__.get("__name__"), each.__code__.co_qualname].append(each)
+    return found
+
+
+def exchanges(old, new):
+    """Pairs of the code that there is and of what takes its place, functions inside included."""
+    yield old, new
+    inside = [[c for c in code.co_consts if isinstance(c, CodeType)] for code in (old, new)]
+    if len(inside[0]) == len(inside[1]):
+        for pair in zip(*inside, strict=True):
+            yield from exchanges(*pair)
+
+
+def exchange(place, found):
+    """Give a function of this process, and those that it made, the code of a mutant."""
+    module = module_of(place.file)
+    path = place.mutant.where.removeprefix(module + ".")
+    space = dict(vars(sys.modules[module]))
+    exec(compile(place.source, place.file, "exec"), space)
+    owner, _, name = path.rpartition(".")
+    new = vars(space[owner])[name] if owner else space[name]
+    new = getattr(new, "__func__", new)  # of a static or class method
+    for function in found[module, path]:
+        for old, code in exchanges(function.__code__, new.__code__):
+            for each in found[module, old.co_qualname]:
+                if each.__code__ == old:
+                    each.__code__ = code
+        function.__defaults__, function.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
+
+
+def first_to_fail(items):
+    """The name of the first test that fails, none if all pass or time is over."""
+    end = time.monotonic() + PATIENCE
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        signal.alarm(HANGS)
+        if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
+            return item.nodeid
+        if time.monotonic() > end:
+            break
+    return ""
+
+
+class Child:
+    """A process that does something and says a word, or dies of it."""
+
+    def __init__(self, work):
+        self.folder = tempfile.mkdtemp()
+        reads, writes = os.pipe()
+        self.pipe = open(reads, encoding="utf-8")
+        self.pid = os.fork()
+        if self.pid:
+            os.close(writes)
+            return
+        os.setsid()
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = self.folder
+        silence = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(silence, stream)
+        try:
+            os.write(writes, work().encode())
+        finally:
+            os._exit(0)
+
+    def last_word(self, status):
+        """What it said, after its end; of what it has started and made nothing is left."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        with self.pipe:
+            word = self.pipe.read()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return "it died" if status else word
+
+
+def side_by_side(works):
+    """The last word of each, in order; as many run at once as there are processors."""
+    running, words = {}, {}
+
+    def wait():
+        pid, status = os.wait()
+        number, child = running.pop(pid)
+        words[number] = child.last_word(status)
+
+    for number, work in enumerate(works):
+        if len(running) == (os.cpu_count() or 1):
+            wait()
+        child = Child(work)
+        running[child.pid] = number, child
+        if number % 100 == 99:
+            print(f"{number + 1} tried", flush=True)
+    while running:
+        wait()
+    return [words[number] for number in sorted(words)]
+
+
+class Trials:
+    """Instead of running all tests once it runs for every mutant those that reach it.
+
+    `caught` is for each mutant the test that noticed, or nothing. `innocent` are tests that fail
+    without any mutant: what they caught is not known to be caught.
+    """
+
+    def __init__(self, chosen, reached):
+        self.chosen, self.reached = chosen, reached
+        self.caught, self.innocent = [], []
+
+    def pytest_runtestloop(self, session):
+        """Try every mutant, and without one every test that caught any."""
+        items = defaultdict(list)
+        for item in session.items:
+            items[f"{item.path.stem}.{getattr(item, 'originalname', item.name)}"].append(item)
+        found = living()
+        gc.freeze()
+
+        def trial(place):
+            tests = [item for name in self.reached(place) for item in items[name]]
+
+            def work():
+                exchange(place, found)
+                return first_to_fail(tests)
+
+            return work
+
+        self.caught = side_by_side([trial(place) for place in self.chosen])
+        blamed = [item for item in session.items if item.nodeid in set(self.caught)]
+        alone = side_by_side([lambda item=item: first_to_fail([item]) for item in blamed])
+        self.innocent = [word for word in alone if word]
+        return True
+
+
+def reached_by(data):
+    """A function that says which tests reach a place, those that reach least of all first."""
+    lines = {Path(file): data.contexts_by_lineno(file) for file in data.measured_files()}
+    much = Counter(test for each in lines.values() for tests in each.values() for test in tests)
+
+    def reached(place):
+        for wanted in (place.lines, place.function):
+            there = [lines.get(place.file, {}).get(line, []) for line in wanted]
+            if names := {test for tests in there for test in tests if test}:
+                return sorted(names, key=lambda test: (much[test], test))
+        return []
+
+    return reached
+
+
+def write(outcomes):
+    """Every mutant and the test that caught it, a line of JSON each."""
+    OUTCOMES.parent.mkdir(exist_ok=True)
+    with OUTCOMES.open("w", encoding="utf-8") as lines:
+        for place, test in outcomes:
+            print(json.dumps({**place.mutant._asdict(), "caught": test}), file=lines)
+    print(f"{OUTCOMES.relative_to(ROOT)} has every mutant and the test that caught it")
+
+
 def score(outcomes):
-    """For each module how many of its mutants were caught, and how many there are."""
-    total, caught = Counter(), Counter()
-    for name, outcome in outcomes.items():
-        module = module_of(where(name))
-        total[module] += 1
-        caught[module] += outcome in CAUGHT
+    """For each module how many of its mutants were caught, and how many were tried."""
+    total = Counter(module_of(place.file) for place, _ in outcomes)
+    caught = Counter(module_of(place.file) for place, test in outcomes if test)
     return {module: (caught[module], total[module]) for module in sorted(total)}
 
 
 def complaints(scores, survivors, equivalent):
     """A sentence for everything that is not as it must be."""
     for module, (caught, total) in scores.items():
-        if caught < LEAST * total:
-            yield f"{module}: {caught} of {total} mutants were caught, {LEAST:.0%} must be."
-    for mutant, name in unmatched(survivors, equivalent):
-        yield f"No test notices {name}: in {mutant.where}\n  {mutant.before}\n  {mutant.after}"
-    for mutant, _ in unmatched(equivalent, survivors):
+        least = LEAST[module.removeprefix("bnlib.") in CORE]
+        if caught < least * total:
+            yield f"{module}: {caught} of {total} mutants were caught, {least:.0%} must be."
+    for mutant in (Counter(survivors) - Counter(equivalent)).elements():
+        yield f"No test notices: in {mutant.where}\n  {mutant.before}\n  {mutant.after}"
+    for mutant in (Counter(equivalent) - Counter(survivors)).elements():
         yield f"Listed as equivalent, but no survivor: in {mutant.where}\n  {mutant.after}"
 
 
-def unmatched(these, those):
-    """Those pairs of the first list whose mutant does not stand in the second as often."""
-    left = Counter(mutant for mutant, _ in those)
-    for mutant, note in these:
-        if left[mutant]:
-            left[mutant] -= 1
-        else:
-            yield mutant, note
+def files(names, core):
+    """The files of bnlib that are asked for; without names those at the core, or all the others."""
+    every = sorted((ROOT / "bnlib").rglob("*.py"))
+    if names:
+        return [file for file in every if {file.stem, file.parent.name} & set(names)]
+    return [file for file in every if (file.stem in CORE and file.parent.name == "bnlib") == core]
 
 
-def mutmut(*arguments, capture=True):
-    """What a command of mutmut prints; it reads the settings in pyproject.toml."""
-    command = [sys.executable, "-m", "mutmut", *arguments]
-    stdout = subprocess.PIPE if capture else None
-    done = subprocess.run(command, cwd=ROOT, stdout=stdout, encoding="utf-8", check=True)
-    return done.stdout
+def chosen(names, sample, seed):
+    """Every mutant of the files, or some of each file that do not depend on the other files."""
+    for file in files(names, core=sample is None):
+        dice = random.Random(f"{seed} {module_of(file)}")
+        few = sample and (lambda them, dice=dice: dice.sample(them, min(sample, len(them))))
+        yield from places(file, few)
 
 
-def digest_of_inputs():
-    """A digest of all that an outcome depends on: bnlib, its tests, the settings, Python."""
-    files = sorted([*ROOT.glob("bnlib/**/*.py"), *ROOT.glob("tests/*.py"), ROOT / "pyproject.toml"])
-    content = [sys.version.encode(), *(file.read_bytes() for file in files)]
-    return hashlib.sha256(b"\0".join(content)).hexdigest()
+def main(arguments):
+    """Try the mutants, print the score of each module, and return the complaints."""
+    parser = argparse.ArgumentParser(prog="python tests/mutation.py", description="Mutants.")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--sample", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", action="store_true")
+    asked = parser.parse_args(arguments)
+    import coverage
 
-
-def forget_what_is_stale():
-    """Throw the results away if anything has changed since: else mutmut goes on with them."""
-    digest = digest_of_inputs()
-    if not STAMP.exists() or STAMP.read_text(encoding="utf-8") != digest:
-        shutil.rmtree(WORK, ignore_errors=True)
-        WORK.mkdir()
-        STAMP.write_text(digest, encoding="utf-8")
-
-
-def outcomes_by_name():
-    """The outcome of every mutant: killed, timeout, survived, no tests, ..."""
-    lines = mutmut("results", "--all", "True").splitlines()
-    return dict(line.strip().split(": ") for line in lines if "__mutmut_" in line)
-
-
-def read_mutant(name):
-    """What a mutant changes."""
-    diff = mutmut("show", name)
-    return Mutant(where(name), changed_lines(diff, "-"), changed_lines(diff, "+"))
-
-
-def main():
-    """Run, print the score of each module, and return the complaints."""
-    if not hasattr(os, "fork"):
-        return "mutmut needs fork, which Windows has not: run it on Linux or macOS."
-    forget_what_is_stale()
-    try:
-        mutmut("run", "--max-children", "1", capture=False)
-    except KeyboardInterrupt:
-        return "Interrupted: the same command goes on from here."
-    except subprocess.CalledProcessError:
-        return "mutmut did not finish: what it says stands above."
-    outcomes, equivalent = outcomes_by_name(), listed()
-    survivors = [(read_mutant(n), n) for n, outcome in outcomes.items() if outcome not in CAUGHT]
+    if not asked.again:
+        audit.run("coverage")
+    data = coverage.CoverageData(str(ROOT / ".coverage"))
+    data.read()
+    os.environ |= {"NUMBA_DISABLE_JIT": "1", "OPENBLAS_NUM_THREADS": "1"}
+    os.chdir(ROOT)  # where mutmut and pytest look for their settings
+    mutants = list(chosen(asked.names, asked.sample, asked.seed))
+    for module in {module_of(place.file) for place in mutants}:
+        importlib.import_module(module)
+    trials = Trials(mutants, reached_by(data))
+    if pytest.main([*audit.OPTIONS, "-s", "--tb=no", *audit.unit_tests()], plugins=[trials]):
+        return "The tests could not be collected: what pytest says stands above."
+    outcomes = list(zip(mutants, trials.caught, strict=True))
+    write(outcomes)
     scores = score(outcomes)
     for module, (caught, total) in scores.items():
-        same = sum(module_of(mutant.where) == module for mutant, _ in equivalent)
-        print(f"{module}: {caught} of {total} caught ({caught / total:.1%}), {same} equivalent")
-    return "\n".join(complaints(scores, survivors, equivalent)) or None
+        print(f"{module}: {caught} of {total} caught ({caught / total:.1%})")
+    whole = {f"bnlib.{name}" for name in CORE} & scores.keys() if not asked.sample else set()
+    survivors = [p.mutant for p, test in outcomes if not test and module_of(p.file) in whole]
+    equivalent = [mutant for mutant, _ in listed() if mutant.where.startswith(tuple(whole))]
+    said = [f"{test} fails without a mutant." for test in trials.innocent]
+    return "\n".join([*said, *complaints(scores, survivors, equivalent)]) or None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
