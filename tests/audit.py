@@ -80,11 +80,15 @@ STEPS = {
     "coverage": Step(
         "unit tests alone reach 98 % of bnlib's lines and branches",
         covered(),
-        {"NUMBA_DISABLE_JIT": "1"},
+        {"NUMBA_DISABLE_JIT": "1", "BNLIB_AGAIN": "1"},
     ),
     "mutants": Step(
-        "tests notice 95 % of the changes in the three modules that all else rests on",
-        [[sys.executable, "tests/mutation.py"]],
+        "tests notice 95 % of the changes in the three modules that all else rests on, and 90 % of"
+        " ten in each of the others",
+        [
+            [sys.executable, "tests/mutation.py", "--again"],
+            [sys.executable, "tests/mutation.py", "--again", "--sample", "10"],
+        ],
     ),
     "kills": Step(
         "killed at any of 260 moments and started again, five programs lose, tear and forget"

@@ -3,7 +3,8 @@
     python tests/mutation.py                     every mutant of the modules that all else rests on
     python tests/mutation.py --sample 40         forty mutants of every other module
     python tests/mutation.py --sample 0 optim    all of bnlib/optim.py; a folder goes by its name
-    python tests/mutation.py --again …           the tests and lines are those of the last run
+    python tests/mutation.py --again …           which tests reach a line is known from the last run
+    python tests/mutation.py --survivors …       only those that no test noticed in the last run
 
 mutmut knows what to change: `<` becomes `<=`, 1 becomes 2, an argument is left out. The unit tests
 are collected once. For each mutant a child of that process exchanges the code of one function and
@@ -39,10 +40,12 @@ from _pytest.runner import runtestprotocol
 
 ROOT = audit.ROOT
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.toml"
+REACHED = ROOT / ".coverage"
 OUTCOMES = ROOT / "_build" / "mutants.jsonl"
 CORE = ("normalization", "graph", "gradcheck")
 LEAST = {True: 0.95, False: 0.9}  # of a core module's mutants, of another's, equivalent ones too
 PATIENCE = 15  # seconds of tests; a mutant that is alive by then counts as a survivor
+SHORT = 3  # the same for one that is listed as equivalent
 HANGS = 120  # seconds of one test, none of which needs twenty
 
 
@@ -152,9 +155,9 @@ def exchange(place, found):
         function.__defaults__, function.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
 
 
-def first_to_fail(items):
+def first_to_fail(items, patience=PATIENCE):
     """The name of the first test that fails, none if all pass or time is over."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     for item, following in zip(items, [*items[1:], None], strict=True):
         signal.alarm(HANGS)
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
@@ -237,12 +240,14 @@ class Trials:
         found = living()
         gc.freeze()
 
+        equivalent = {mutant for mutant, _ in listed()}
+
         def trial(place):
             tests = [item for name in self.reached(place) for item in items[name]]
 
             def work():
                 exchange(place, found)
-                return first_to_fail(tests)
+                return first_to_fail(tests, SHORT if place.mutant in equivalent else PATIENCE)
 
             return work
 
@@ -275,6 +280,12 @@ def write(outcomes):
         for place, test in outcomes:
             print(json.dumps({**place.mutant._asdict(), "caught": test}), file=lines)
     print(f"{OUTCOMES.relative_to(ROOT)} has every mutant and the test that caught it")
+
+
+def survived():
+    """The mutants that no test noticed in the last run."""
+    outcomes = map(json.loads, OUTCOMES.read_text(encoding="utf-8").splitlines())
+    return {Mutant(o["where"], o["before"], o["after"]) for o in outcomes if not o["caught"]}
 
 
 def score(outcomes):
@@ -319,16 +330,20 @@ def main(arguments):
     parser.add_argument("--sample", type=int, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--survivors", action="store_true")
     asked = parser.parse_args(arguments)
     import coverage
 
-    if not asked.again:
+    if not (asked.again and REACHED.exists()):
         audit.run("coverage")
-    data = coverage.CoverageData(str(ROOT / ".coverage"))
+    data = coverage.CoverageData(str(REACHED))
     data.read()
-    os.environ |= {"NUMBA_DISABLE_JIT": "1", "OPENBLAS_NUM_THREADS": "1"}
+    os.environ |= {"NUMBA_DISABLE_JIT": "1", "OPENBLAS_NUM_THREADS": "1", "BNLIB_AGAIN": "1"}
     os.chdir(ROOT)  # where mutmut and pytest look for their settings
     mutants = list(chosen(asked.names, asked.sample, asked.seed))
+    if asked.survivors:
+        alive = survived()
+        mutants = [place for place in mutants if place.mutant in alive]
     for module in {module_of(place.file) for place in mutants}:
         importlib.import_module(module)
     trials = Trials(mutants, reached_by(data))

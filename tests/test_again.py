@@ -37,8 +37,8 @@ ARMS = {
     "cures": ("ReLU 5", "residual 5"),
     "whitened_networks": ("whitened, whole set 25 tuned", "groups of 10 25 tuned"),
 }
-# Minutes of one processor even for one arm; `python -m bnlib.experiments confirm` is for them.
-SLOW = ("smooth_and_fast",)
+# Half a minute and more even for one arm; `python -m bnlib.experiments confirm` is for them.
+SLOW = ("smooth_and_fast", "longer_in_batches", "effective_rate")
 NAMES = [
     name
     for name, experiment in experiments.ALL.items()
@@ -50,5 +50,4 @@ NAMES = [
 def test_a_stored_number_comes_out_again(name):
     arms = ARMS.get(name, experiments.ALL[name].arms[:1])
     measured = experiments.live(name, seeds=1, arms=list(arms))
-    assert set(measured.per_seed) >= {(arm, measure) for arm, measure in measured.per_seed}
     assert {arm for arm, _ in measured.per_seed} == set(arms)

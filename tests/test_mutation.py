@@ -7,6 +7,7 @@ import signal
 from functools import reduce
 from pathlib import Path
 
+import mutation
 import numpy as np
 import pytest
 from mutation import (
@@ -127,6 +128,18 @@ def test_the_score_counts_by_module():
     )
     outcomes = [(graph, "a"), (graph, ""), (graph, "b"), (optim, "c")]
     assert score(outcomes) == {"bnlib.graph": (2, 3), "bnlib.optim": (1, 1)}
+
+
+def test_survivors_are_those_that_nothing_caught(monkeypatch):
+    file = ROOT / "bnlib" / "graph.py"
+    mutants = [Mutant("bnlib.graph.sum", "return 1", f"return {n}") for n in (2, 3)]
+    monkeypatch.setattr(mutation, "OUTCOMES", ROOT / "_build" / "test_mutation.jsonl")
+    try:
+        outcomes = [Place(mutant, file, range(1), range(1), "") for mutant in mutants]
+        mutation.write(list(zip(outcomes, ["a test", ""], strict=True)))
+        assert mutation.survived() == {mutants[1]}
+    finally:
+        mutation.OUTCOMES.unlink(missing_ok=True)
 
 
 ONE = Mutant("bnlib.graph.sum", "return 1", "return 2")
