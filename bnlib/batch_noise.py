@@ -83,6 +83,8 @@ def in_random_batches(values, row, *, size, draws, rng, together=True, eps=EPS):
 
     Raises
     ------
+    TypeError
+        For values that do not hold real numbers, a size that is not whole, and the like.
     ValueError
         For values that are no table, no such row, or a batch of fewer than two.
 
@@ -131,6 +133,8 @@ def noise_law(values, *, size):
 
     Raises
     ------
+    TypeError
+        For values that do not hold real numbers, a size that is not whole.
     ValueError
         For a column that does not vary.
 
@@ -183,7 +187,11 @@ def layer_noise(network, x, rows, *, size, draws, rng):
     Raises
     ------
     TypeError
-        For a network with dropout.
+        For a network with dropout, and arguments of another kind.
+    ValueError
+        For shapes and numbers that do not fit.
+    FloatingPointError
+        If a batch statistic is not finite.
 
     Examples
     --------

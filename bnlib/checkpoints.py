@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from bnlib import checks
+
 FORMAT = 2  # 1 had no settings
 ABOUT = "__bnlib__"  # the entry with format, settings and digest, as the bytes of a JSON text
 # What zipfile raises when it meets nonsense; OSError when it is sent to a place before the start.
@@ -45,6 +47,15 @@ def save(network, path):
     path : str or path
         As given: no ending is added.
 
+    Raises
+    ------
+    TypeError
+        For what is no network, or no path.
+    ValueError
+        For a path that leads to a folder.
+    OSError
+        If the file cannot be written.
+
     Examples
     --------
     >>> import tempfile
@@ -58,12 +69,13 @@ def save(network, path):
     array([0.2 , 0.35])
     """
     told = settings(network)
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"save: path must name a file, got {path!r}")
+    checks.instance("save", "path", path, str | os.PathLike, "the name of a file")
     state = {name: np.asarray(value, order="C") for name, value in network.state_dict().items()}
     about = {"format": FORMAT, "settings": told, "digest": digest(state, told)}
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     path = Path(path).resolve()  # where a link leads, not the link
+    if path.is_dir():
+        raise ValueError(f"save: path must name a file, got the folder {str(path)!r}")
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
@@ -94,12 +106,15 @@ def load(network, path):
 
     Raises
     ------
+    TypeError
+        For what is no network, or no path.
     ValueError
         For a file that is truncated, damaged, carelessly changed (see `digest`), not one of
         `save`'s, of another format, or of a network with arrays of other names or shapes, other
         layers or other settings. Nothing in it is executed, and no more memory is taken than the
         network's own state needs in float64.
-    FileNotFoundError
+    OSError
+        If the file cannot be read: FileNotFoundError, where there is none.
 
     Examples
     --------
@@ -111,6 +126,8 @@ def load(network, path):
     Traceback (most recent call last):
     ValueError: load: two.npz must hold weight of shape (3,) to fit this network, got (2,)
     """
+    own = settings(network)
+    checks.instance("load", "path", path, str | os.PathLike, "the name of a file")
     expected = {name: value.shape for name, value in network.state_dict().items()}
     name = Path(path).name
     with open(path, "rb") as file:
@@ -130,7 +147,6 @@ def load(network, path):
             f"load: {name} must hold the numbers that were saved, got a digest that does not "
             "match: the file was changed"
         )
-    own = settings(network)
     for each in {**own, **told}:
         if told.get(each) != own.get(each):
             raise ValueError(
@@ -153,6 +169,11 @@ def settings(network):
         "layer" and the public attributes of each layer, under the names of a `state_dict`. A
         subclass counts as the layer of `bnlib.layers` that it extends: frozen or synchronized batch
         norm evaluates as batch norm does. A generator of random numbers is no setting.
+
+    Raises
+    ------
+    TypeError
+        For what is no network.
 
     Examples
     --------

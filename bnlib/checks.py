@@ -78,6 +78,11 @@ def batch(operation, x):
     return x
 
 
+def examples(operation, x):
+    """`x` as a batch of real numbers, such as a network is given."""
+    return real_array(operation, "x", batch(operation, x))
+
+
 def per_channel(operation, x, **vectors):
     """Each named vector as an array of one number per channel of `x`."""
     return [_per_channel(operation, x, name, value) for name, value in vectors.items()]
@@ -211,6 +216,13 @@ def function(operation, name, value):
     """`value` must be something that can be called."""
     if not callable(value):
         raise TypeError(f"{operation}: {name} must be a function, got {_described(value)}")
+
+
+def pair(operation, name, value, words):
+    """`value`, which a function has returned, must be the two things that the words name."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{operation}: {name} must return {words}, got {_described(value)}")
+    return value
 
 
 def made(operation, name, kind, make, *arguments, **options):

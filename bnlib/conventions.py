@@ -3,6 +3,9 @@
 All of them normalize a training batch by its mean and its biased variance. They differ in what they
 call momentum, in eps, in the variance that they store, in where the averages start and in what they
 do with a single value. Workshop `frameworks` shows each difference by a number.
+
+Every function raises TypeError for arguments of another kind, ValueError for shapes, numbers and
+words that do not fit.
 """
 
 from collections.abc import Mapping
@@ -245,7 +248,11 @@ def _read(state, convention):
             f"convert: a state of {convention.name} must have the names {list(keys.values())}, "
             f"got {sorted(map(str, state))}"
         )
-    values = {ours: np.array(state[theirs]) for ours, theirs in keys.items() if theirs in state}
+    values = {}
+    for ours, theirs in keys.items():
+        if theirs in state:
+            checks.numbers("convert", theirs, state[theirs])
+            values[ours] = np.array(state[theirs])
     if convention.corrected:
         factor = values["scale_factor"]
         scale = np.where(factor == 0, 0, 1 / np.where(factor == 0, 1, factor))

@@ -3,6 +3,9 @@
 Both look through the same windows onto the picture. `_windows` is a linear map, a copy of numbers
 to all windows that they are seen in, and `_add_windows` its adjoint: it adds up what all windows
 say about a number. Import them from here or from `bnlib.functional`.
+
+Every function raises TypeError for arrays that are no floats, a cache from elsewhere and other
+arguments of another kind, ValueError for shapes and numbers that do not fit.
 """
 
 import math

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bnlib import checks, functional, optim
-from bnlib.layers import Activation, Conv2d, Linear
+from bnlib.layers import Activation, Conv2d, Linear, Sequential
 
 
 class GradientShift(NamedTuple):
@@ -97,6 +97,8 @@ def layers_of(network):
 
     Raises
     ------
+    TypeError
+        For what is no network.
     ValueError
         Without such a layer.
 
@@ -142,9 +144,12 @@ def step(network, x, labels, *, lr, layers=None):
     Raises
     ------
     TypeError
-        For a network with dropout or other noise, which would be taken for a change.
+        For a network with dropout or other noise, which would be taken for a change; for arguments
+        of another kind.
     ValueError
-        If there is no layer of such a number.
+        If there is no layer of such a number; for shapes that do not match.
+    FloatingPointError
+        If a batch statistic is not finite.
 
     Examples
     --------
@@ -157,11 +162,10 @@ def step(network, x, labels, *, lr, layers=None):
     """
     moved = _copy("step", network)
     blocks = layers_of(moved)
-    chosen = range(len(blocks)) if layers is None else layers
-    if not set(chosen) <= set(range(len(blocks))):
-        raise ValueError(
-            f"step: layers must be numbers from 0 to {len(blocks) - 1}, got {sorted(chosen)}"
-        )
+    chosen = range(len(blocks)) if layers is None else checks.sequence("step", "layers", layers)
+    for number in chosen:
+        checks.within("step", "each of layers", number, 0, len(blocks) - 1)
+    x = checks.examples("step", x)
     _loss(moved, x, labels, backward=True)
     frozen = [(leaf, leaf.frozen) for leaf in moved.leaves()]
     for number, block in enumerate(blocks):
@@ -189,6 +193,11 @@ def gradient_shift(network, x, labels, *, lr):
     list of GradientShift
         From the second layer to the last. Relative distance and cosine are NaN where the first
         gradient is 0.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `step`.
 
     Examples
     --------
@@ -220,6 +229,11 @@ def layer_interaction(network, x, labels, *, lr):
     -------
     Interaction
 
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `step`.
+
     Examples
     --------
     >>> from bnlib.layers import mlp
@@ -228,6 +242,7 @@ def layer_interaction(network, x, labels, *, lr):
     >>> one.together < 0, len(one.alone), bool(0 < one.share < 1)
     (True, 2, True)
     """
+    x = checks.examples("layer_interaction", x)
     start = _loss(_copy("layer_interaction", network), x, labels)
 
     def change(layers):
@@ -253,6 +268,11 @@ def distribution_drift(before, after):
     -------
     Drift
         NaN, or infinite, where no unit had any spread before.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arrays that are not real floats, or of different shapes.
 
     Examples
     --------
@@ -283,6 +303,13 @@ def signals(network, x):
     -------
     list of Signals
 
+    Raises
+    ------
+    TypeError, ValueError
+        For a network that is no Sequential, an x that is no batch of real numbers or does not fit.
+    FloatingPointError
+        If a batch statistic is not finite.
+
     Examples
     --------
     >>> from bnlib.layers import mlp
@@ -294,6 +321,8 @@ def signals(network, x):
     >>> bool(abs(second.inputs.mean(axis=0)).max() < 1e-12)
     True
     """
+    checks.instance("signals", "network", network, Sequential, "a Sequential")
+    x = checks.examples("signals", x)
     found, sums = [], x
     for layer in copy.deepcopy(network).layers:
         if isinstance(layer, Activation):
@@ -321,7 +350,7 @@ def _loss(network, x, labels, *, backward=False):
 
 def _gradients(network, x, labels):
     """The gradient in each layer's weights."""
-    network = _copy("gradient_shift", network)
+    network, x = _copy("gradient_shift", network), checks.examples("gradient_shift", x)
     _loss(network, x, labels, backward=True)
     linear = [leaf for leaf in network.leaves() if isinstance(leaf, Linear | Conv2d)]
     return [leaf.grads["weight"] for leaf in linear]

@@ -1,6 +1,9 @@
 """Real data: the digits, which are at hand; MNIST and notMNIST, which are downloaded once.
 
 `python -m bnlib.datasets fetch mnist` downloads beforehand.
+
+Every function raises TypeError for arguments of another kind, ValueError for numbers and words that
+do not fit, and for files that are not what they should be.
 """
 
 import argparse

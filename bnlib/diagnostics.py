@@ -5,6 +5,7 @@ averages, caches, and the generators of its dropout layers.
 """
 
 import copy
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -72,8 +73,13 @@ def layer_statistics(network, x, labels=None, *, training=True):
 
     Raises
     ------
+    TypeError
+        For what is no network, an x that does not hold real numbers, labels that are not whole.
     ValueError
-        If an activation comes before the first linear or convolutional layer.
+        If an activation comes before the first linear or convolutional layer; for shapes that do
+        not match.
+    FloatingPointError
+        If a batch statistic is not finite.
 
     Examples
     --------
@@ -86,6 +92,7 @@ def layer_statistics(network, x, labels=None, *, training=True):
     1.0 1.0 0.0
     """
     checks.network("layer_statistics", network)
+    x = checks.examples("layer_statistics", x)
     network = copy.deepcopy(network)
     passed = _record(network)
     logits = network.forward(x, training=training)
@@ -135,6 +142,8 @@ def update_ratios(before, after):
 
     Raises
     ------
+    TypeError
+        For what are no dicts of arrays, and weights that are not real.
     ValueError
         If the two have not the same names and shapes.
 
@@ -143,16 +152,24 @@ def update_ratios(before, after):
     >>> update_ratios({"0.weight": np.array([[3.0, 4.0]])}, {"0.weight": np.array([[3.0, 4.5]])})
     {'0.weight': 0.1}
     """
+    checks.instance("update_ratios", "before", before, Mapping, "a dict of arrays")
+    checks.instance("update_ratios", "after", after, Mapping, "a dict of arrays")
     if before.keys() != after.keys():
         raise ValueError(
-            f"update_ratios: after must have the names {sorted(before)}, got {sorted(after)}"
+            f"update_ratios: after must have the names {sorted(map(str, before))}, "
+            f"got {sorted(map(str, after))}"
         )
     ratios = {}
-    for name, weight in before.items():
-        checks.shape("update_ratios", name, after[name], weight.shape, "its value before")
+    for name in before:
+        weight, moved = (
+            checks.plain_array("update_ratios", name, state[name]) for state in (before, after)
+        )
+        checks.shape("update_ratios", name, moved, weight.shape, "its value before")
         if weight.ndim >= 2:
+            weight = checks.real_array("update_ratios", name, weight)
+            moved = checks.real_array("update_ratios", name, moved)
             with np.errstate(divide="ignore", invalid="ignore"):  # from 0: infinity, or NaN
-                ratios[name] = float(np.divide(_rms(after[name] - weight), _rms(weight)))
+                ratios[name] = float(np.divide(_rms(moved - weight), _rms(weight)))
     return ratios
 
 
@@ -190,9 +207,9 @@ def sharpness(network, x, labels, *, rng, iterations=100, tolerance=1e-6):
     Raises
     ------
     TypeError
-        For a network with dropout.
+        For a network with dropout, and arguments of another kind.
     ValueError
-        If no parameter is left to move.
+        If no parameter is left to move; for iterations below 1 or a tolerance below 0.
     FloatingPointError
         If a gradient is not finite.
 

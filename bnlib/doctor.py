@@ -160,6 +160,14 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
     -------
     Diagnosis
 
+    Raises
+    ------
+    TypeError
+        For what is no layer, no real examples, no whole labels, no generator.
+    ValueError
+        For a network without running averages; for sets of shapes that do not match, that are not
+        finite, or smaller than a batch.
+
     Examples
     --------
     >>> from bnlib.layers import Linear, Sequential
@@ -177,27 +185,12 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
     checks.generator("examine", "rng", rng)
     checks.count("examine", "batch_size", batch_size)
     norms = _tracking(network)
-    sets = {"train": (x_train, labels_train), "test": (x_test, labels_test)}
-    for name, (x, labels) in sets.items():
-        x = checks.float_array("examine", f"x_{name}", x)
-        if not np.isfinite(x).all():
-            raise ValueError(f"examine: x_{name} must be finite, got inf or nan")
-        labels = checks.numbers("examine", f"labels_{name}", labels)
-        if x.ndim < 2 or labels.ndim != 1:
-            raise ValueError(
-                f"examine: x_{name} must have shape (N, …) and labels_{name} (N,), got {x.shape} "
-                f"and {labels.shape}"
-            )
-        if len(x) != len(labels) or not 2 <= batch_size <= len(x):
-            raise ValueError(
-                "examine: each set must have a label for each example and hold a batch of 2 or "
-                f"more, got {len(x)} examples, {len(labels)} labels and batch_size {batch_size}"
-            )
+    sets = [
+        _set("train", x_train, labels_train, batch_size),
+        _set("test", x_test, labels_test, batch_size),
+    ]
     with _left_as_it_was(network):
-        seen = [
-            _in_batches(network, norms, x, np.asarray(labels), batch_size, rng)
-            for x, labels in ((x_train, labels_train), (x_test, labels_test))
-        ]
+        seen = [_in_batches(network, norms, x, labels, batch_size, rng) for x, labels in sets]
         reference = seen[0].averages
         factor, typical = _shared_factor(norms, reference, seen[0].noise)
         train, test = (_ladder(network, norms, (reference, factor), each) for each in seen)
@@ -208,6 +201,27 @@ def examine(network, x_train, labels_train, x_test, labels_test, *, batch_size, 
     causes = _causes(train, test, _step(scaled, exact))
     advice = tuple(_ADVICE[cause](typical, batch_size) for cause in causes)
     return Diagnosis(causes, train, test, typical, advice)
+
+
+def _set(name, x, labels, batch_size):
+    """Examples and labels as arrays that can be served in batches."""
+    x = checks.real_array("examine", f"x_{name}", x)
+    if not np.isfinite(x).all():
+        raise ValueError(f"examine: x_{name} must be finite, got inf or nan")
+    labels = checks.plain_array("examine", f"labels_{name}", labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"examine: labels_{name} must be integers, got {labels.dtype}")
+    if x.ndim < 2 or labels.ndim != 1:
+        raise ValueError(
+            f"examine: x_{name} must have shape (N, …) and labels_{name} (N,), got {x.shape} "
+            f"and {labels.shape}"
+        )
+    if len(x) != len(labels) or not 2 <= batch_size <= len(x):
+        raise ValueError(
+            "examine: each set must have a label for each example and hold a batch of 2 or "
+            f"more, got {len(x)} examples, {len(labels)} labels and batch_size {batch_size}"
+        )
+    return x, labels
 
 
 def _causes(train, test, factor_alone):

@@ -69,9 +69,10 @@ def fit_together(
     Raises
     ------
     TypeError
-        For networks with other layers.
+        For networks with other layers, and arguments of another kind.
     ValueError
-        For networks of different shapes, or when data, lr or rngs are not one for each.
+        For networks of different shapes, or when data, lr or rngs are not one for each. Also as
+        `fit`.
 
     Examples
     --------
@@ -118,6 +119,13 @@ class Ensemble(Sequential):
     ----------
     networks : list of Sequential
         Of one architecture.
+
+    Raises
+    ------
+    TypeError
+        For networks with other layers than `fit_together` takes, or what are no networks.
+    ValueError
+        For networks of different shapes.
 
     Examples
     --------

@@ -2,6 +2,9 @@
 
 In evaluation mode batch norm is a fixed affine map of each channel, and an affine map of a linear
 layer's output is a linear layer again. Workshop `frameworks` derives it.
+
+Every function raises TypeError for arguments of another kind, ValueError for shapes, numbers and
+words that do not fit.
 """
 
 import copy

@@ -2,6 +2,9 @@
 
 Every cache is what its backward needs and nothing else. No function changes its arguments.
 `conv2d` and `max_pool2d` stand in `bnlib.convolution` and can be imported from here.
+
+Every function raises TypeError for arrays that are no floats, a cache from elsewhere and other
+arguments of another kind, ValueError for shapes and numbers that do not fit.
 """
 
 from typing import NamedTuple

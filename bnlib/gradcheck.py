@@ -69,7 +69,7 @@ def numerical_gradient(f, x, *, step=None):
     Parameters
     ----------
     f : callable
-        Maps an array like `x` to a number.
+        Maps an array like `x` to a number. What it raises goes through.
     x : array_like of float16, float32 or float64
         Not changed; `f` is given copies of the same dtype.
     step : float, optional
@@ -84,7 +84,8 @@ def numerical_gradient(f, x, *, step=None):
     Raises
     ------
     TypeError, ValueError
-        If x is not real, the step not positive, or f does not return one finite number.
+        If f cannot be called, x is not real, the step not positive, or f does not return one finite
+        number.
 
     Examples
     --------
@@ -119,7 +120,7 @@ def complex_step_gradient(f, x, *, step=COMPLEX_STEP):
     ----------
     f : callable
         Maps a complex array like `x` to a complex number, without `abs`, conjugation or anything
-        else that is not analytic.
+        else that is not analytic. What it raises goes through.
     x : array_like of float16, float32 or float64
         Not changed; `f` is given complex128 copies.
     step : float
@@ -132,7 +133,7 @@ def complex_step_gradient(f, x, *, step=COMPLEX_STEP):
     Raises
     ------
     TypeError
-        If x is not real, or f drops the imaginary part.
+        If f cannot be called or drops the imaginary part, or x is not real.
     ValueError
         If the step is not positive or f does not return one finite number.
 
@@ -166,7 +167,7 @@ def check_gradient(
     Parameters
     ----------
     f : callable
-        `f(*inputs.values())` returns a number.
+        `f(*inputs.values())` returns a number. What it raises goes through.
     inputs : dict of str to array_like
         Every argument of `f`, under the name that errors use.
     gradients : dict of str to array_like
@@ -202,7 +203,8 @@ def check_gradient(
         tolerance, as at a kink (a ReLU at 0), or a complex step through an `f` that is not analytic
         (`np.var` and `abs` are not). Also for shapes and names that do not match.
     TypeError
-        For arrays that are not real floats, and for an `f` that drops imaginary parts.
+        For arrays that are not real floats, an `f` that cannot be called or drops imaginary parts,
+        and other arguments of another kind.
 
     Examples
     --------
@@ -244,7 +246,7 @@ def check_backward(
         `forward(*inputs.values())` returns `(y, cache)`, with y an array.
     backward : callable
         `backward(dy, cache)` returns the gradients of the inputs in their order: a tuple, or an
-        array if there is one input.
+        array if there is one input. What it or `forward` raises goes through.
     inputs : dict of str to array_like
         The arguments of `forward`, under the names that errors use.
     rng : numpy.random.Generator
@@ -262,7 +264,8 @@ def check_backward(
     Raises
     ------
     WrongGradient, CannotFail, ValueError, TypeError
-        As `check_gradient`; ValueError also for a wrong number of gradients.
+        As `check_gradient`; ValueError also for a wrong number of gradients, TypeError for a
+        `forward` that does not return y and a cache.
 
     Examples
     --------
@@ -279,9 +282,14 @@ def check_backward(
     checks.function(operation, "forward", forward)
     checks.function(operation, "backward", backward)
     checks.generator(operation, "rng", rng)
-    checks.instance(operation, "inputs", inputs, Mapping, "a dict of arrays")
-    inputs = {name: _real(operation, name, value) for name, value in inputs.items()}
-    y = checks.float_array(operation, "y", forward(*_copies(inputs))[0])
+    inputs = _inputs(operation, inputs)
+
+    def run(*values):
+        """What forward returns, once it is seen to be y and a cache."""
+        y, cache = checks.pair(operation, "forward", forward(*values), "y and a cache")
+        return checks.float_array(operation, "y", y), cache
+
+    y, _ = run(*_copies(inputs))
     if upstream is None:
         upstream = rng.normal(size=y.shape)
     dy = _real(operation, "upstream", upstream)
@@ -289,19 +297,22 @@ def check_backward(
     dy = dy.astype(y.dtype)  # a copy, which backward may change
 
     def claimed(dy):
-        gradients = backward(dy, forward(*_copies(inputs))[1])
+        gradients = backward(dy, run(*_copies(inputs))[1])
         gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
         if len(gradients) != len(inputs):
             raise ValueError(
                 f"{operation}: backward must return one gradient for each of {', '.join(inputs)}, "
                 f"got {len(gradients)}"
             )
-        return dict(zip(inputs, gradients, strict=True))
+        pairs = zip(inputs, gradients, strict=True)
+        return {name: _gradient(operation, name, each, inputs) for name, each in pairs}
 
     weights = dy.astype(np.float64)  # so that no float32 layer is blamed for rounding the sum
 
     def loss(*values):
-        return np.sum(forward(*values)[0] * weights)
+        again = run(*values)[0]
+        checks.same_shape(operation, "y", again, "the first y", y)
+        return np.sum(again * weights)
 
     options = _Options(rng, method, directions, rtol, step)
     nudge = _nudge(dy, rng)
@@ -325,17 +336,13 @@ def _check(operation, f, inputs, gradients, options, rounded=(), like=None):
     """
     checks.function(operation, "f", f)
     checks.generator(operation, "rng", options.rng)
-    checks.instance(operation, "inputs", inputs, Mapping, "a dict of arrays")
+    inputs = _inputs(operation, inputs)
     checks.instance(operation, "gradients", gradients, Mapping, "a dict of arrays")
-    if not isinstance(options.method, str) or options.method not in METHODS:
-        raise ValueError(
-            f'{operation}: method must be "{METHODS[0]}" or "{METHODS[1]}", got {options.method!r}'
-        )
+    checks.one_of(operation, "method", options.method, METHODS)
     checks.count(operation, "directions", options.directions)
     if not gradients:
         raise ValueError(f"{operation}: gradients must name at least one input, got none")
-    inputs = {name: _real(operation, name, value) for name, value in inputs.items()}
-    value = np.asarray(f(*_copies(inputs)))
+    value = checks.plain_array(operation, "what f returns", f(*_copies(inputs)))
     _number(operation, value)
     gradients = {name: _claim(operation, name, g, inputs) for name, g in gradients.items()}
     seen = {}
@@ -349,6 +356,24 @@ def _check(operation, f, inputs, gradients, options, rounded=(), like=None):
 
 def _claim(operation, name, gradient, inputs):
     """A claimed gradient as an array that can be judged."""
+    gradient = _gradient(operation, name, gradient, inputs)
+    if not np.isfinite(gradient).all():
+        raise WrongGradient(
+            f"{operation}: the gradient of {name} must be finite, got NaN or infinity"
+        )
+    return gradient
+
+
+def _inputs(operation, inputs):
+    """The inputs as finite real arrays."""
+    checks.instance(operation, "inputs", inputs, Mapping, "a dict of arrays")
+    if not inputs:
+        raise ValueError(f"{operation}: inputs must hold at least one array, got none")
+    return {name: _real(operation, name, value) for name, value in inputs.items()}
+
+
+def _gradient(operation, name, gradient, inputs):
+    """A gradient as a real array of the shape of its input."""
     if name not in inputs:
         raise ValueError(
             f"{operation}: gradients must name inputs ({', '.join(inputs)}), got {name!r}"
@@ -356,8 +381,6 @@ def _claim(operation, name, gradient, inputs):
     what, expected = f"the gradient of {name}", inputs[name].shape
     gradient = _real(operation, what, gradient, finite=False)
     checks.shape(operation, what, gradient, expected, f"{name} of shape {expected}")
-    if not np.isfinite(gradient).all():
-        raise WrongGradient(f"{operation}: {what} must be finite, got NaN or infinity")
     return gradient
 
 
@@ -483,6 +506,8 @@ def _complex_steps(place, f, inputs, name, direction, h, nudges):
 def _differences(place, f, inputs, name, direction, h, value):
     """Four estimates, all good to h²: central at h and at h/2, then from the left and the right."""
     x = inputs[name]
+    if not h / 2 > 0:
+        raise ValueError(f"{place}: step must move {name} within its range, got {h:g}")
 
     def rise(step):
         moved = (x + step * direction).astype(x.dtype)
@@ -533,9 +558,7 @@ def _unit(x):
 
 def _real(operation, name, value, finite=True):
     """`value` as an array of a real floating dtype."""
-    array = checks.float_array(operation, name, value)
-    if np.iscomplexobj(array):
-        raise TypeError(f"{operation}: {name} must be real, got {array.dtype}")
+    array = checks.real_array(operation, name, value)
     if finite and not np.isfinite(array).all():
         raise ValueError(f"{operation}: {name} must be finite, got NaN or infinity")
     return array
@@ -548,8 +571,8 @@ def _copies(inputs):
 
 def _number(operation, value):
     """What f returned, as a finite Python float."""
-    value = np.asarray(value)
-    if value.shape != () or np.iscomplexobj(value):
+    value = checks.plain_array(operation, "what f returns", value)
+    if value.shape != () or value.dtype.kind not in "biuf":
         raise ValueError(
             f"{operation}: f must return one real number, got {value.dtype} of shape {value.shape}"
         )
@@ -560,7 +583,7 @@ def _number(operation, value):
 
 def _imaginary(operation, value):
     """The imaginary part of what f returned for complex input."""
-    value = np.asarray(value)
+    value = checks.plain_array(operation, "what f returns", value)
     if value.shape != ():
         raise ValueError(f"{operation}: f must return one number, got shape {value.shape}")
     if not np.iscomplexobj(value):

@@ -4,10 +4,14 @@ Nothing broadcasts by itself. Where numpy would repeat a row over a batch in sil
 a `repeat`, and its gradient is a `sum`; the gradient of a `sum` is a `repeat`. Every operation
 below is a line with its value and its backward side next to each other, and the backward side is
 made of the same operations, so that gradients have gradients. Chapter `computational_graph`.
+
+Every operation raises TypeError for what is no node (or axis, or exponent), and ValueError for
+shapes and numbers that do not fit.
 """
 
+import math
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -224,9 +228,13 @@ def repeat(a, shape, axis=None):
     """
     _nodes("repeat", a=a)
     checks.instance("repeat", "shape", shape, tuple | list, "a tuple of whole numbers")
+    for size in shape:
+        checks.count("repeat", "each of shape", size, least=0)
     axis = _axes("repeat", axis, len(shape))
     kept = tuple(size for place, size in enumerate(shape) if place not in axis)
-    if a.shape != kept or not all(isinstance(size, Integral) and int(size) >= 0 for size in shape):
+    if math.prod(shape) > sys.maxsize // a.value.itemsize:
+        raise ValueError(f"repeat: shape must fit into memory, got {shape}")
+    if a.shape != kept:
         raise ValueError(f"repeat: a must have shape {kept} to become {shape}, got {a.shape}")
 
     def copies(u):
@@ -250,12 +258,20 @@ def batch_norm(x, gamma, beta, *, eps=1e-5):
     -------
     Node
 
+    Raises
+    ------
+    TypeError
+        For anything but nodes, and an eps that is no number.
+    ValueError
+        For shapes that do not match, an empty batch, or eps that is not above 0.
+
     Examples
     --------
     >>> x, one, zero = Node([[1.0], [2.0], [3.0]]), Node([1.0]), Node([0.0])
     >>> batch_norm(x, one, zero).value.ravel().round(3)
     array([-1.225,  0.   ,  1.225])
     """
+    _check_batch_norm(x, gamma, beta, eps)
     axes = (0, *range(2, len(x.shape)))
     share = gamma.value.size / x.value.size  # 1 / values per channel
 
@@ -267,6 +283,15 @@ def batch_norm(x, gamma, beta, *, eps=1e-5):
     inv_std = ((var + eps) ** -0.5).called("inv_std")
     x_hat = ((x - everywhere(mean)) * everywhere(inv_std)).called("x_hat")
     return (x_hat * everywhere(gamma) + everywhere(beta)).called("y")
+
+
+def _check_batch_norm(x, gamma, beta, eps):
+    _nodes("batch_norm", x=x, gamma=gamma, beta=beta)
+    checks.batch("batch_norm", x.value)
+    checks.per_channel("batch_norm", x.value, gamma=gamma.value, beta=beta.value)
+    checks.positive("batch_norm", "eps", eps)
+    if not x.value.size:
+        raise ValueError(f"batch_norm: x must not be empty, got shape {x.shape}")
 
 
 class Wire(NamedTuple):
@@ -316,6 +341,13 @@ def backward(output, upstream=None, *, cut=()):
     Gradients
         Nodes again, so their own gradients can be asked for.
 
+    Raises
+    ------
+    TypeError
+        For an output or upstream that is no node, a cut that holds anything but wires.
+    ValueError
+        For an upstream of another shape than the output's, or none where it is needed.
+
     Examples
     --------
     >>> x = Node(3.0)
@@ -327,8 +359,9 @@ def backward(output, upstream=None, *, cut=()):
     array(2.)
     """
     _nodes("backward", output=output)
-    if not isinstance(cut, Collection) or not all(isinstance(wire, Wire) for wire in cut):
-        raise TypeError(f"backward: cut must be a collection of wires, got {cut!r}")
+    cut = checks.sequence("backward", "cut", cut)
+    for wire in cut:
+        checks.instance("backward", "each of cut", wire, Wire, "a Wire")
     if upstream is None:
         if output.shape != ():
             raise ValueError(

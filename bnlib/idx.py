@@ -10,6 +10,8 @@ import zlib
 
 import numpy as np
 
+from bnlib import checks
+
 TYPES = {
     0x08: np.dtype("u1"),
     0x09: np.dtype("i1"),
@@ -39,6 +41,8 @@ def parse(data):
 
     Raises
     ------
+    TypeError
+        For what are no bytes.
     ValueError
         If the magic number, the type or the number of axes is none of IDX, or values are missing or
         left over. Nothing is allocated before the length is right.
@@ -76,6 +80,8 @@ def announced(data):
 
     Raises
     ------
+    TypeError
+        For what are no bytes.
     ValueError
         If the magic number, the type or the number of axes is none of IDX.
 
@@ -143,6 +149,7 @@ def unpack(chunks, size):
 
 def _header(data):
     """Type, shape and where the values start; None as long as the header is not complete."""
+    checks.instance("idx", "data", data, bytes | bytearray, "bytes")
     if len(data) < 4:
         return None
     if data[:2] != b"\0\0":

@@ -38,6 +38,14 @@ def exponential_average(values, momentum=0.1, *, initial=0.0):
     ndarray of shape (K, …)
         The average after each value, float64.
 
+    Raises
+    ------
+    TypeError
+        For values that are no floats, an initial or a momentum that is no real number.
+    ValueError
+        For values without an axis of time, a momentum outside of [0, 1], or an initial of another
+        shape than each value's.
+
     Examples
     --------
     >>> exponential_average(np.array([8.0, 8.0, 8.0]), 0.5, initial=0.0)
@@ -45,7 +53,11 @@ def exponential_average(values, momentum=0.1, *, initial=0.0):
     """
     values = _sequence("exponential_average", values)
     checks.share("exponential_average", "momentum", momentum)
-    average, averages = initial, np.empty_like(values)
+    average = checks.numbers("exponential_average", "initial", initial)
+    if average.ndim:
+        each = values.shape[1:]
+        checks.shape("exponential_average", "initial", average, each, f"values of shape {each}")
+    averages = np.empty_like(values)
     for step, value in enumerate(values):
         averages[step] = average = (1 - momentum) * average + momentum * value
     return averages
@@ -63,6 +75,11 @@ def cumulative_average(values):
     ndarray of shape (K, …)
         The average after each value, float64. It has no initial value to forget, and forgets none
         of the others either.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For values that are no floats, or without an axis of time.
 
     Examples
     --------
@@ -90,6 +107,13 @@ def corrected_average(values, momentum=0.1):
     -------
     ndarray of shape (K, …)
         The average after each value, float64.
+
+    Raises
+    ------
+    TypeError
+        For values that are no floats, or a momentum that is no number.
+    ValueError
+        For values without an axis of time, or a momentum outside of (0, 1].
 
     Examples
     --------
@@ -143,6 +167,8 @@ def reestimate(network, x, *, batch_size=None, rng=None, pool="whole", bessel=Tr
 
     Raises
     ------
+    TypeError
+        For arguments of another kind, an x that is not real among them.
     ValueError
         For a batch size that does not fit, or an unbiased variance of a single value.
     FloatingPointError
@@ -155,9 +181,8 @@ def reestimate(network, x, *, batch_size=None, rng=None, pool="whole", bessel=Tr
     >>> layer.buffers["running_mean"], layer.buffers["running_var"]
     (array([4.]), array([5.]))
     """
-    x = checks.batch("reestimate", x)
     checks.network("reestimate", network)
-    checks.real_array("reestimate", "x", x)
+    x = checks.examples("reestimate", x)
     checks.one_of("reestimate", "pool", pool, POOLINGS)
     checks.flag("reestimate", "bessel", bessel)
     size = len(x) if batch_size is None else batch_size
@@ -252,6 +277,11 @@ def frozen_statistics(network):
     network : bnlib.layers.Layer
         Its layers without running averages are left alone.
 
+    Raises
+    ------
+    TypeError
+        For what is no network.
+
     Examples
     --------
     >>> network = BatchNorm(1)
@@ -261,6 +291,7 @@ def frozen_statistics(network):
     >>> network.forward(np.array([[1.0], [3.0]]), training=True).ravel().round(3)
     array([-1.,  1.])
     """
+    checks.network("frozen_statistics", network)
     leaves = [leaf for leaf in network.leaves() if isinstance(leaf, BatchNorm) and leaf.buffers]
     before = [type(leaf) for leaf in leaves]
     try:

@@ -39,6 +39,8 @@ def paired_interval(differences, *, confidence=0.95):
 
     Raises
     ------
+    TypeError
+        For values or a confidence that are no real numbers.
     ValueError
         For fewer than two numbers, NaN or infinity, or a confidence that is not between 0 and 1.
 
@@ -73,6 +75,8 @@ def wilson_interval(successes, total, *, confidence=0.95):
 
     Raises
     ------
+    TypeError
+        For what are no numbers, counts that are not whole.
     ValueError
         For a count out of its range, or a confidence that is not between 0 and 1.
 
@@ -112,7 +116,7 @@ def bootstrap_interval(values, *, rng, confidence=0.95, resamples=10_000):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As `paired_interval`.
 
     Examples
@@ -145,7 +149,7 @@ def p_above(values, threshold):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As `paired_interval`.
 
     Examples
@@ -178,6 +182,8 @@ def p_share_above(successes, total, share):
 
     Raises
     ------
+    TypeError
+        For what are no numbers, counts that are not whole.
     ValueError
         For a count or a share out of its range.
 
@@ -210,6 +216,8 @@ def holm(p_values):
 
     Raises
     ------
+    TypeError
+        For what are no real numbers.
     ValueError
         For a p-value that does not lie in [0, 1].
 

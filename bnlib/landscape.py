@@ -65,7 +65,8 @@ def along_gradient(function, point, *, rates=None, lengths=None):
     Parameters
     ----------
     function : callable
-        function(point) gives the loss and its gradient, as from `surface`.
+        function(point) gives the loss and its gradient, as from `surface`. What it raises goes
+        through.
     point : ndarray of shape (D,)
     rates : sequence of K floats, optional
         Each arrival is point - rate * gradient: a step of gradient descent.
@@ -78,9 +79,12 @@ def along_gradient(function, point, *, rates=None, lengths=None):
 
     Raises
     ------
+    TypeError
+        For a function that cannot be called or gives anything else, a point, rates or lengths that
+        are no real numbers.
     ValueError
         Unless either rates or lengths are given, all of them finite and above 0; where the
-        gradient is 0 and leads nowhere.
+        gradient is 0 and leads nowhere, or has another shape than the point.
     FloatingPointError
         If a loss or a gradient is not finite.
 
@@ -95,13 +99,15 @@ def along_gradient(function, point, *, rates=None, lengths=None):
     asked = [each for each in (rates, lengths) if each is not None]
     if len(asked) != 1:
         raise ValueError("along_gradient: expected either rates or lengths, got both or neither")
-    steps = np.asarray(asked[0], float)
+    name = "lengths" if rates is None else "rates"
+    steps = checks.numbers("along_gradient", name, asked[0])
     if steps.ndim != 1 or not len(steps) or not (np.isfinite(steps) & (steps > 0)).all():
-        raise ValueError(
-            f"along_gradient: {'lengths' if rates is None else 'rates'} must be finite numbers "
-            f"above 0, got {asked[0]}"
-        )
-    loss, gradient = function(point)
+        raise ValueError(f"along_gradient: {name} must be finite numbers above 0, got {asked[0]}")
+    checks.function("along_gradient", "function", function)
+    point = checks.real_array("along_gradient", "point", point)
+    if point.ndim != 1:
+        raise ValueError(f"along_gradient: point must have shape (D,), got {point.shape}")
+    loss, gradient = _met(function, point)
     norm = np.linalg.norm(gradient)
     if norm == 0:
         raise ValueError("along_gradient: the gradient must lead somewhere, got one of length 0")
@@ -109,7 +115,7 @@ def along_gradient(function, point, *, rates=None, lengths=None):
         steps = steps / norm
     losses, changes, cosines = [], [], []
     for step in steps:
-        arrived, there = function(point - step * gradient)
+        arrived, there = _met(function, point - step * gradient)
         losses.append(arrived)
         changes.append(np.linalg.norm(there - gradient))
         cosines.append(there @ gradient / (norm * np.linalg.norm(there) or 1))
@@ -117,6 +123,17 @@ def along_gradient(function, point, *, rates=None, lengths=None):
     if not all(np.isfinite(values).all() for values in found):
         raise FloatingPointError("along_gradient: losses and gradients must be finite, got others")
     return found
+
+
+def _met(function, point):
+    """Loss and gradient at a point, once they are seen to be a number and a vector."""
+    words = "a loss and its gradient"
+    loss, gradient = checks.pair("along_gradient", "function", function(point), words)
+    loss = checks.numbers("along_gradient", "the loss", loss)
+    checks.shape("along_gradient", "the loss", loss, (), "one number")
+    gradient = checks.real_array("along_gradient", "the gradient", gradient)
+    checks.same_shape("along_gradient", "the gradient", gradient, "point", point)
+    return loss, gradient
 
 
 def surface(network, x, labels, *, relative=False):
@@ -147,9 +164,9 @@ def surface(network, x, labels, *, relative=False):
     Raises
     ------
     TypeError
-        For a network with dropout.
+        For a network with dropout, and arguments of another kind.
     ValueError
-        If no parameter is left to move.
+        If no parameter is left to move; for labels that are not one for each example.
 
     Examples
     --------

@@ -4,6 +4,9 @@ Everything here is a pure function of numpy arrays; `bnlib.layers.BatchNorm` add
 the running averages. Shapes are (N, C) or (N, C, *spatial): each of the C channels is normalized
 over all its other axes, so a convolutional feature map is normalized per channel and never per
 pixel.
+
+Every function raises TypeError for arrays that are no floats, a cache from elsewhere and other
+arguments of another kind, ValueError for shapes and numbers that do not fit.
 """
 
 import math

@@ -32,6 +32,8 @@ def confidence(logits):
 
     Raises
     ------
+    TypeError
+        For logits that are no floats.
     ValueError
         Without at least one class per example.
 
@@ -61,6 +63,11 @@ def energy(logits, *, temperature=1.0):
     -------
     ndarray of shape (N,)
         In nats, as the logits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `confidence`; for a temperature that is not above 0.
 
     Examples
     --------
@@ -92,6 +99,8 @@ def auroc(known, strange):
 
     Raises
     ------
+    TypeError
+        For scores that are no real numbers.
     ValueError
         For empty arrays, or scores that are not finite.
 
@@ -124,6 +133,8 @@ def fpr95(known, strange):
 
     Raises
     ------
+    TypeError
+        For scores that are no real numbers.
     ValueError
         For empty arrays, or scores that are not finite.
 
@@ -171,6 +182,11 @@ def penultimate(network, x):
     -------
     ndarray of shape (N, units)
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no Sequential, an x that does not fit.
+
     Examples
     --------
     >>> from bnlib.layers import mlp
@@ -201,6 +217,8 @@ def unit_activations(known, strange, limit):
 
     Raises
     ------
+    TypeError
+        For activations that are not real floats, or a limit that is no number.
     ValueError
         If no unit is active on known inputs.
 
@@ -234,6 +252,11 @@ def react_limit(network, x_train, *, quantile=0.9):
     -------
     float
 
+    Raises
+    ------
+    TypeError, ValueError
+        As `penultimate`; for a quantile outside of [0, 1].
+
     Examples
     --------
     >>> from bnlib.layers import Linear, ReLU, Sequential
@@ -261,6 +284,11 @@ def react(network, x, limit):
     Returns
     -------
     ndarray of shape (N, classes)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `penultimate`; for a limit that is not above 0.
 
     Examples
     --------
@@ -311,8 +339,12 @@ def mixed_statistics(network, x, *, alpha=None, prior=None):
 
     Raises
     ------
+    TypeError
+        For what is no network, an x that does not hold real numbers, an alpha or a prior that is no
+        number.
     ValueError
-        Unless one of alpha and prior is given, or if a batch norm layer stores nothing.
+        Unless one of alpha and prior is given, or if a batch norm layer stores nothing; for an x
+        that is no batch or does not fit. The network is then as it was.
 
     Examples
     --------
@@ -323,21 +355,26 @@ def mixed_statistics(network, x, *, alpha=None, prior=None):
     >>> network.buffers["running_mean"]
     array([0.])
     """
+    checks.network("mixed_statistics", network)
+    x = checks.examples("mixed_statistics", x)
     alpha = _weight_of_own(len(x), alpha, prior)
     leaves = [leaf for leaf in network.leaves() if isinstance(leaf, BatchNorm)]
     before = [leaf.buffers for leaf in leaves]
     if not all(before):
         raise ValueError("mixed_statistics: batch norm must store statistics, got a layer without")
     try:
-        for leaf, stored in zip(leaves, before, strict=True):
-            leaf.buffers = {}  # without stored statistics it evaluates by its batch: all of x
-            network.forward(x, training=False)
-            of_x: Any = leaf._cache
-            leaf.buffers = {
-                "running_mean": (1 - alpha) * stored["running_mean"] + alpha * of_x.mean,
-                "running_var": (1 - alpha) * stored["running_var"] + alpha * of_x.var,
-            }
-        yield network.forward(x, training=False)
+        with network._all_or_nothing():
+            for leaf, stored in zip(leaves, before, strict=True):
+                leaf.buffers = {}  # without stored statistics it evaluates by its batch: all of x
+                network.forward(x, training=False)
+                of_x: Any = leaf._cache
+                leaf.buffers = {
+                    **stored,
+                    "running_mean": (1 - alpha) * stored["running_mean"] + alpha * of_x.mean,
+                    "running_var": (1 - alpha) * stored["running_var"] + alpha * of_x.var,
+                }
+            y = network.forward(x, training=False)
+        yield y
     finally:
         for leaf, buffers in zip(leaves, before, strict=True):
             leaf.buffers = buffers

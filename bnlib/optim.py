@@ -3,6 +3,9 @@
 `Optimizer` says which parameters move, how far, and that all of them move or none; a subclass says
 in which direction. Weight decay adds weight_decay * p to the gradient of every parameter, as in
 PyTorch: of biases, gamma and beta too.
+
+Each raises TypeError for arguments of another kind, ValueError for shapes and numbers that do not
+fit.
 """
 
 import numpy as np

@@ -5,6 +5,9 @@ group of an example's channels, instance norm from one channel of an example; RM
 example by its root mean square and subtracts nothing. So all of them do without running averages,
 do the same in training and in evaluation, and work with a batch of one. Import them from here or
 from `bnlib.normalization`; chapter `relatives` compares them.
+
+Every function raises TypeError for arrays that are no floats, a cache from elsewhere and other
+arguments of another kind, ValueError for shapes and numbers that do not fit.
 """
 
 import math

@@ -3,6 +3,7 @@
 `bnlib.verdicts` judges by them. Chapter `how_we_measure`.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -40,6 +41,8 @@ class Contrast:
 
     Raises
     ------
+    TypeError
+        For fields of another kind.
     ValueError
         For fields that do not fit together.
     """
@@ -64,7 +67,8 @@ class Contrast:
         for arm, weight in self.weights.items():
             checks.instance("Contrast", f"the weight of {arm!r}", weight, Real, "a number")
         checks.instance("Contrast", "smallest", self.smallest, Real, "a number")
-        if not self.weights or not np.isfinite(list(self.weights.values())).all():
+        within = (abs(weight) <= sys.float_info.max for weight in self.weights.values())
+        if not self.weights or not all(within):
             raise ValueError(
                 f"Contrast: weights of {self.name!r} must give each arm a finite number, "
                 f"got {self.weights}"
@@ -118,6 +122,8 @@ class Rule:
 
     Raises
     ------
+    TypeError
+        For fields of another kind.
     ValueError
         Without contrasts, for a condition without contrasts, or an impossible `at_least`.
     """

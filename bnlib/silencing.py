@@ -21,12 +21,19 @@ def mean_activations(network, x):
     list of ndarray of shape (units,)
         One for each activation, in order.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no network, an x that is no batch of real numbers or does not fit.
+
     Examples
     --------
     >>> from bnlib.layers import ReLU
     >>> mean_activations(ReLU(), np.array([[-1.0, 2.0], [3.0, 4.0]]))
     [array([1.5, 3. ])]
     """
+    checks.network("mean_activations", network)
+    x = checks.examples("mean_activations", x)
     network, means = copy.deepcopy(network), []
     for leaf in network.leaves():
         x = leaf.forward(x, training=False)
@@ -58,6 +65,9 @@ def silenced(network, x, off, *, instead=None):
 
     Raises
     ------
+    TypeError
+        For what is no network, an x that does not hold real numbers, an `off` of anything but truth
+        values.
     ValueError
         If there is not one array for each activation, or not one entry for each unit.
 
@@ -67,21 +77,43 @@ def silenced(network, x, off, *, instead=None):
     >>> silenced(ReLU(), np.array([[1.0, 2.0]]), [np.array([True, False])])
     array([[0., 2.]])
     """
+    checks.network("silenced", network)
+    x = checks.examples("silenced", x)
     network = copy.deepcopy(network)
     leaves = network.leaves()
     count = sum(isinstance(leaf, Activation) for leaf in leaves)
-    given = {"off": off, "instead": [0.0] * count if instead is None else instead}
-    for name, arrays in given.items():
-        if len(arrays) != count:
-            raise ValueError(
-                f"silenced: {name} must have one entry for each of the {count} activations, "
-                f"got {len(arrays)}"
-            )
-    waiting = zip(off, given["instead"], strict=True)
+    off = _one_each("off", off, count)
+    instead = [None] * count if instead is None else _one_each("instead", instead, count)
+    waiting = zip(off, instead, strict=True)
     for leaf in leaves:
         x = leaf.forward(x, training=False)
         if isinstance(leaf, Activation):
             own, value = next(waiting)
-            checks.shape("silenced", "off", own, x.shape[1:], f"{x.shape[1]} units")
-            x = np.where(own, value, x)
+            x = np.where(_switches(own, x), 0.0 if value is None else _values(value, x), x)
     return x
+
+
+def _one_each(name, arrays, count):
+    arrays = checks.sequence("silenced", name, arrays)
+    if len(arrays) != count:
+        raise ValueError(
+            f"silenced: {name} must have one entry for each of the {count} activations, "
+            f"got {len(arrays)}"
+        )
+    return arrays
+
+
+def _switches(own, x):
+    """Which units of one layer are off, when its output is x."""
+    own = checks.plain_array("silenced", "off", own)
+    if own.dtype != bool:
+        raise TypeError(f"silenced: off must hold truth values, got {own.dtype}")
+    checks.shape("silenced", "off", own, x.shape[1:], f"{x.shape[1]} units")
+    return own
+
+
+def _values(value, x):
+    """What they say instead."""
+    value = checks.real_array("silenced", "instead", value)
+    checks.shape("silenced", "instead", value, x.shape[1:], f"{x.shape[1]} units")
+    return value

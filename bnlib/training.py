@@ -54,6 +54,11 @@ def accuracy(network, x, labels):
     -------
     float
 
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of another kind, shapes that do not match, an empty batch.
+
     Examples
     --------
     >>> from bnlib.layers import Sequential
@@ -86,6 +91,12 @@ def population_statistics(network, x):
     y : ndarray
         The network's output for `x`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no network, an x that is no batch of real numbers or does not fit. The network
+        is then as it was.
+
     Examples
     --------
     >>> network, x = BatchNorm(1), np.array([[1.0], [5.0]])
@@ -96,6 +107,7 @@ def population_statistics(network, x):
     array([0.])
     """
     checks.network("population_statistics", network)
+    x = checks.examples("population_statistics", x)
     leaves = [leaf for leaf in network.leaves() if isinstance(leaf, BatchNorm)]
     before = [leaf.buffers for leaf in leaves]
     try:
@@ -104,7 +116,11 @@ def population_statistics(network, x):
         y = network.forward(x, training=False)
         for leaf in leaves:
             of_x: Any = leaf._cache
-            leaf.buffers = {"running_mean": of_x.mean, "running_var": of_x.var}
+            leaf.buffers = {
+                "running_mean": of_x.mean,
+                "running_var": of_x.var,
+                "num_batches_tracked": np.array(1),  # that batch
+            }
         yield y
     finally:
         for leaf, buffers in zip(leaves, before, strict=True):
@@ -148,12 +164,21 @@ def fit(
         statistics of the whole training set (see `population_statistics`).
     observe : callable, optional
         Called as observe(network) after each epoch; it must leave parameters and buffers alone.
+        What it raises goes through, and the network is as after its last whole step.
     observe_at : collection of int, optional
         Call `observe` after so many steps instead; 0 is before the first.
 
     Returns
     -------
     History
+
+    Raises
+    ------
+    TypeError
+        For arguments of another kind.
+    ValueError
+        For a batch size that is larger than the training set, negative epochs, and words other than
+        those above.
 
     Examples
     --------

@@ -8,7 +8,7 @@ prints last is what the ledger page reads.
 """
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -129,6 +129,13 @@ def shown(claim, checks, when=None, *, part=""):
     str
         The verdict.
 
+    Raises
+    ------
+    TypeError
+        For words that are no words, and checks that are no dicts.
+    ValueError
+        Without a check, or a condition without one; for several answers in the place of one.
+
     Examples
     --------
     >>> verdict = shown("C13", {"for this batch": True, "for the next": False},
@@ -170,7 +177,7 @@ def verdict(per_seed, rule):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As `judge`.
 
     Examples
@@ -196,10 +203,22 @@ def _check_checks(claim, wording, when):
     checks.instance("shown", "when", when, Mapping, "a dict of checks")
     for each in (wording, *when.values()):
         checks.instance("shown", "checks", each, Mapping, "a dict of names and truth values")
+        for name, value in each.items():
+            _check_truth(name, value)
     if not wording or not all(when.values()):
         raise ValueError(
             f"shown: {claim} needs at least one check, and one per condition, got none"
         )
+
+
+def _check_truth(name, value):
+    """It counts as true or as false; several numbers do not."""
+    try:
+        bool(value)
+    except ValueError:
+        raise ValueError(
+            f"shown: {name} must be true or false, got {type(value).__name__} of several"
+        ) from None
 
 
 def judge(cases):
@@ -217,6 +236,8 @@ def judge(cases):
 
     Raises
     ------
+    TypeError
+        For cases that are no pairs of values and Rule.
     ValueError
         Where an arm or a measure is missing, seeds do not match, or a value is not finite: a run
         that diverged is a failure to be counted by the experiment, never to be dropped.
@@ -241,9 +262,7 @@ def judge(cases):
 
 def _cases(cases):
     """`cases` as a list of pairs."""
-    if not isinstance(cases, Iterable):
-        raise TypeError(f"judge: cases must be pairs of values and rule, got {cases!r}")
-    cases = list(cases)
+    cases = checks.sequence("judge", "cases", cases)
     for case in cases:
         if not isinstance(case, tuple | list) or len(case) != 2:
             raise TypeError(f"judge: each case must be a pair of values and rule, got {case!r}")
@@ -288,7 +307,7 @@ def _numbers(per_seed, contrast, claim):
         name = f"{contrast.measure!r} of {arm!r}"
         values = checks.numbers("judge", name, per_seed[arm, contrast.measure])
         _check_values(claim, f"{contrast.measure!r} of {arm!r}", values, contrast)
-        terms.append(weight * (np.log(values) if contrast.scale == "log" else values))
+        terms.append(float(weight) * (np.log(values) if contrast.scale == "log" else values))
     if len({len(term) for term in terms}) > 1:
         raise ValueError(
             f"judge: {claim} needs the same seeds of all arms of {contrast.name!r}, "

@@ -130,6 +130,13 @@ def whiten_backward(dy, cache):
     -------
     dx : ndarray of shape (N, D)
 
+    Raises
+    ------
+    TypeError
+        For a cache that is not from `whiten`, or a dy that is not real.
+    ValueError
+        For a dy of another shape than y.
+
     Examples
     --------
     >>> _, cache = whiten(np.array([[0.0, 0.0], [2.0, 1.0], [1.0, 2.0], [3.0, 3.0]]), eps=1e-12)
@@ -167,14 +174,25 @@ def whiten_inference(x, mean, matrix):
     -------
     y : ndarray of shape (N, D)
 
+    Raises
+    ------
+    TypeError
+        For arrays that do not hold real numbers.
+    ValueError
+        For shapes that do not match, or an empty batch.
+
     Examples
     --------
     >>> whiten_inference(np.array([[1.0, 5.0]]), np.ones(2), np.array([[[1.0, 0.0], [0.0, 0.5]]]))
     array([[0., 2.]])
     """
     x = _table("whiten_inference", "x", x)
-    checks.shape("whiten_inference", "mean", np.asarray(mean), x.shape[1:], "x")
-    groups, size = np.shape(matrix)[:2]
+    mean = checks.numbers("whiten_inference", "mean", mean)
+    checks.shape("whiten_inference", "mean", mean, x.shape[1:], "x")
+    matrix = checks.numbers("whiten_inference", "matrix", matrix)
+    if matrix.ndim != 3 or matrix.shape[1] != matrix.shape[2]:
+        raise ValueError(f"whiten_inference: matrix must have shape (G, g, g), got {matrix.shape}")
+    groups, size, _ = matrix.shape
     checks.shape("whiten_inference", "x", x, (len(x), groups * size), "matrix")
     return _join(_split(x - mean, size) @ matrix)
 
@@ -193,6 +211,11 @@ def correlation(z):
     -------
     float
         From 0 to 1; 0 if fewer than two dimensions vary.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arrays that are not real floats, not of shape (N, D), or empty.
 
     Examples
     --------
@@ -223,6 +246,11 @@ def directions(z):
     float
         0 if no dimension varies.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As `correlation`.
+
     Examples
     --------
     >>> z = np.array([[0.0, 0.0, 1.0], [1.0, 10.0, 1.0], [2.0, 20.0, 1.0]])
@@ -238,6 +266,8 @@ def _correlations(operation, z):
     """The correlation matrix of the dimensions that vary."""
     z = _table(operation, "z", z)
     z = z[:, z.max(axis=0) > z.min(axis=0)]
+    # Near 1, where no square leaves the range; a power of two changes no digit.
+    z = np.ldexp(z, -np.frexp(np.abs(z).max(axis=0))[1])
     centred = z - z.mean(axis=0)
     white = centred / np.sqrt((centred**2).mean(axis=0))
     return white.T @ white / len(z)
@@ -294,19 +324,27 @@ def operations(function, x):
     ----------
     function : callable
         Of one array; it must be made of numpy's arithmetic on arrays.
-    x : ndarray
+    x : ndarray of shape (N, D)
 
     Returns
     -------
     int
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a function that cannot be called, and an x that is not real, not of shape (N, D), or
+        empty. What the function raises goes through.
 
     Examples
     --------
     >>> operations(lambda x: x.sum(axis=0), np.ones((5, 3)))
     12
     """
+    checks.function("operations", "function", function)
     tally: list[None] = []
-    function(np.array([[Counted(value, tally) for value in row] for row in np.asarray(x)]))
+    counted = [[Counted(value, tally) for value in row] for row in _table("operations", "x", x)]
+    function(np.array(counted))
     return len(tally)
 
 
@@ -322,11 +360,17 @@ def divide_by_deviations(x, eps=1e-5):
     -------
     y : ndarray of shape (N, D)
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an x that is not real, not of shape (N, D), or empty; an eps that is not above 0.
+
     Examples
     --------
     >>> divide_by_deviations(np.array([[1.0], [3.0]])).round(3).ravel()
     array([-1.,  1.])
     """
+    x = _countable("divide_by_deviations", x, eps)
     centred = x - x.sum(axis=0) / len(x)
     var = (centred * centred).sum(axis=0) / len(x)
     return centred / np.sqrt(var + eps)
@@ -346,11 +390,17 @@ def divide_by_triangle(x, eps=1e-5):
     -------
     y : ndarray of shape (N, D)
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an x that is not real, not of shape (N, D), or empty; an eps that is not above 0.
+
     Examples
     --------
     >>> divide_by_triangle(np.array([[1.0], [3.0]])).round(3).ravel()
     array([-1.,  1.])
     """
+    x = _countable("divide_by_triangle", x, eps)
     centred = x - x.sum(axis=0) / len(x)
     rows: list[list] = []
     y = np.empty_like(centred)
@@ -377,6 +427,11 @@ def cost(examples, dimensions):
     Returns
     -------
     tuple of two ints
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a whole number above 0.
 
     Examples
     --------
@@ -407,6 +462,13 @@ def _table(operation, name, value):
             f"{operation}: {name} must have shape (N, D) and not be empty, got {array.shape}"
         )
     return array.astype(np.float64, copy=False)
+
+
+def _countable(operation, x, eps):
+    """`x` as a table of real numbers, or as it is if `operations` counts what is done to it."""
+    checks.positive(operation, "eps", eps)
+    counted = isinstance(x, np.ndarray) and x.ndim == 2 and x.size and type(x[0, 0]) is Counted
+    return x if counted else _table(operation, "x", x)
 
 
 def _group_size(x, group):

@@ -66,6 +66,11 @@ def moments(x):
     -------
     Moments
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an x that is not of real floats, or not of such a shape.
+
     Examples
     --------
     >>> moments(np.array([[1.0], [3.0]]))
@@ -99,6 +104,8 @@ def merge(parts):
 
     Raises
     ------
+    TypeError
+        For anything but Moments.
     ValueError
         Without parts, or if they differ in their number of channels.
 
@@ -107,7 +114,7 @@ def merge(parts):
     >>> merge([moments(np.array([[1.0], [3.0]])), moments(np.array([[8.0]]))])
     Moments(size=3, mean=array([4.]), deviations=array([26.]))
     """
-    parts = list(parts)
+    parts = checks.sequence("merge", "parts", parts)
     if not parts:
         raise ValueError("merge: needs at least one part, got none")
     for part in parts:
@@ -169,6 +176,11 @@ def all_reduce(array, comm):
     -------
     ndarray of float64
         The sum, for every worker.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an array that does not hold real numbers, or what is no communicator.
 
     Examples
     --------
@@ -264,6 +276,13 @@ def synchronized_batch_norm_backward(dy, cache, *, comm):
         parts of every other parameter do: whoever adds up gradients (`all_reduce`) treats all
         parameters alike. PyTorch's SyncBatchNorm keeps it so, too.
 
+    Raises
+    ------
+    TypeError
+        For a dy that is not of real floats, a cache from elsewhere, what is no communicator.
+    ValueError
+        For a dy of another shape than y.
+
     Examples
     --------
     >>> x, dy = np.array([[1.0], [2.0], [4.0]]), np.array([[1.0], [0.0], [0.0]])
@@ -309,6 +328,11 @@ class SynchronizedBatchNorm(BatchNorm):
         With mpi4py's ``Allreduce``.
     **options
         Of `BatchNorm`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `BatchNorm`.
 
     Examples
     --------
@@ -485,8 +509,11 @@ def in_threads(work, size):
 
     Raises
     ------
+    TypeError, ValueError
+        For work that cannot be called, or a size that is not a whole number from 1 to 10,000:
+        before anything is done.
     Exception
-        What a worker raised; the others are ended.
+        What a worker raised, as it was raised; the others are ended.
 
     Examples
     --------

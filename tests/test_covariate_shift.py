@@ -261,7 +261,7 @@ def test_what_cannot_be_measured():
         for measure in MEASURES:
             with pytest.raises(TypeError, match="must not contain dropout or other noise"):
                 measure(Sequential(*network_of().layers, layer))
-    with pytest.raises(ValueError, match=r"layers must be numbers from 0 to 2, got \[3\]"):
+    with pytest.raises(ValueError, match=r"step: each of layers must lie in 0..2, got 3"):
         step(network_of(), X, LABELS, lr=1, layers=[3])
     with pytest.raises(ValueError, match=r"after must have shape \(2, 3\) to match before"):
         distribution_drift(np.ones((2, 3)), np.ones((3, 2)))

@@ -906,7 +906,7 @@ def test_options_reach_both_checks():
         (
             {"method": "central"},
             ValueError,
-            'method must be "complex step" or "finite differences"',
+            "method must be one of 'complex step', 'finite differences', got",
         ),
         ({"directions": 0}, ValueError, "directions must be at least 1, got 0"),
         ({"directions": 1.5}, TypeError, "directions must be a whole number"),

@@ -295,7 +295,7 @@ ERRORS = {
     "gamma of another shape": (
         lambda: graph.batch_norm(Node(np.ones((3, 2))), vector(1), vector(1, 2)),
         ValueError,
-        r"repeat: a must have shape \(2,\) to become \(3, 2\), got \(1,\)$",
+        r"batch_norm: gamma must have shape \(2,\) to match x of shape \(3, 2\), got \(1,\)$",
     ),
 }
 

@@ -211,6 +211,18 @@ def test_population_statistics_go_when_the_block_fails():
     np.testing.assert_equal(network.state_dict(), before)
 
 
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_inside_the_block_a_network_can_be_trained(momentum):
+    norm, x = layers.BatchNorm(1, momentum=momentum), np.array([[1.0], [5.0]])
+    before = norm.state_dict()
+    with population_statistics(norm, x):
+        assert norm.state_dict().keys() == before.keys()
+        norm.forward(x + 10, training=True)
+        weight = 1 / 2 if momentum is None else momentum  # of the second batch
+        np.testing.assert_allclose(norm.buffers["running_mean"], 3 + 10 * weight)
+    assert all((norm.state_dict()[name] == value).all() for name, value in before.items())
+
+
 def test_a_batch_norm_that_keeps_no_averages_reads_the_population_too():
     norm = layers.BatchNorm(1, track_running_stats=False)
     with population_statistics(norm, np.array([[1.0], [5.0]])):

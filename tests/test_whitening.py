@@ -227,6 +227,14 @@ def test_correlation_and_directions_of_known_tables():
     assert correlation(np.ones((4, 3))) == directions(np.ones((4, 3))) == 0
 
 
+@pytest.mark.parametrize("power", [-1000, 1020])
+def test_correlations_do_not_know_how_large_numbers_are(power):
+    z = np.random.default_rng(3).uniform(-1, 1, size=(20, 5)) @ np.triu(np.ones((5, 5)))
+    far = np.ldexp(z, power)
+    assert correlation(far) == correlation(z)
+    assert directions(far) == directions(z)
+
+
 def test_batch_norm_leaves_correlations_as_they_were():
     x, _ = mixed(40, 5)
     y = batch_norm(x, np.array([1.0, 2, 3, 4, 5]), np.ones(5), eps=1e-12)[0]

@@ -2,6 +2,9 @@
 
 `layer` has what all layers share, `networks` puts them together; the others hold what their names
 say. Import from here: `from bnlib.layers import BatchNorm, mlp`.
+
+All of them raise TypeError for arguments of another kind, ValueError for shapes, numbers and words
+that do not fit.
 """
 
 from bnlib.layers.activations import Activation, ReLU, Sigmoid, Tanh

@@ -48,9 +48,11 @@ class BatchNorm(Layer):
 
     Raises
     ------
+    TypeError
+        For arguments of another kind.
     ValueError
-        In training with running averages and a single value per channel: no unbiased variance
-        exists.
+        For numbers and shapes that do not fit; in training with running averages and a single value
+        per channel: no unbiased variance exists.
     FloatingPointError
         In training when a batch statistic is not finite; no buffer is touched.
 
@@ -248,6 +250,8 @@ class InstanceNorm(Layer):
 
     Raises
     ------
+    TypeError
+        For arguments of another kind.
     ValueError
         For a single value per channel, as in x of shape (N, C): nothing of x would be left.
 
