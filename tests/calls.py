@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bnlib import (
+    checkpoints,
     convolution,
     datasets,
     functional,
@@ -95,6 +96,12 @@ def state(**changes):
 
 def folder():
     return Path(tempfile.gettempdir())
+
+
+def saved():
+    path = folder() / "bnlib_calls.npz"
+    checkpoints.save(network(), path)
+    return path
 
 
 def norm_arguments(**more):
@@ -278,6 +285,7 @@ GOOD = {
         **{"weight": batch(3, 3, 2, 4), "source": "Keras", "target": "PyTorch"}
     },
     "checkpoints.save": lambda: {"network": network(), "path": folder() / "bnlib_calls.npz"},
+    "checkpoints.load": lambda: {"network": network(), "path": saved()},
     "checkpoints.settings": lambda: {"network": network()},
     # looking at networks
     "ood.confidence": lambda: {"logits": batch(6, 3)},
@@ -302,6 +310,7 @@ GOOD = {
     "whitening.directions": lambda: {"z": batch()},
     "whitening.divide_by_deviations": lambda: {"x": batch(), "eps": 1e-5},
     "whitening.divide_by_triangle": lambda: {"x": batch(), "eps": 1e-5},
+    "whitening.operations": lambda: {"function": whitening.divide_by_deviations, "x": batch()},
     "whitening.cost": lambda: {"examples": 5, "dimensions": 3},
     "landscape.along_gradient": lambda: {
         **{"function": bowl, "point": vector(), "rates": [0.1, 0.2], "lengths": None}
@@ -356,7 +365,12 @@ GOOD = {
     "ensembles.fit_together": lambda: {
         **{"networks": [network(), network()], "data": data(), "lr": 0.1, "epochs": 1},
         **{"batch_size": 3, "rngs": [rng(), rng()], "optimizer": optim.SGD},
-        **{"evaluate": "end", "statistics": "running", "observe": None, "observe_at": None},
+        **{
+            "evaluate": "end",
+            "statistics": "running",
+            "observe": lambda network: None,
+            "observe_at": [0],
+        },
         "width": 2,
     },
     "ensembles.Ensemble": lambda: {"networks": [network(), network()]},
@@ -383,15 +397,29 @@ def fit():
     return {
         **{"network": model, "optimizer": optim.SGD(model, lr=0.1), "data": data(), "epochs": 1},
         **{"batch_size": 3, "rng": rng(), "evaluate": "end", "statistics": "running"},
-        **{"observe": None, "observe_at": None},
+        **{"observe": lambda network: None, "observe_at": [0]},
     }
 
 
 GOOD["training.fit"] = fit
 
+# Arguments that are the caller's functions. What cannot be called is refused before anything is
+# done; what can be called and raises has raised the caller's own error; what it gives is asked too.
+FUNCTIONS = {
+    **dict.fromkeys(("gradcheck.numerical_gradient", "gradcheck.complex_step_gradient"), ("f",)),
+    "gradcheck.check_gradient": ("f",),
+    "gradcheck.check_backward": ("forward", "backward"),
+    "landscape.along_gradient": ("function",),
+    "whitening.operations": ("function",),
+    "workers.in_threads": ("work",),
+    **dict.fromkeys(("training.fit", "ensembles.fit_together"), ("observe",)),
+}
+
 # Modules that are not asked, and why.
 ELSEWHERE = {
-    "checks": "what a public function asks with; each is asked through it",
+    **dict.fromkeys(
+        ("checks", "plot_checks"), "what public functions ask with; asked through them"
+    ),
     "experiments": "a program for the terminal; tests/test_experiments.py",
     "exercises": "made to be given wrong functions; tests/test_exercises*.py",
     **dict.fromkeys(("plots", "widgets", "display"), "drawing; a second step"),
@@ -405,7 +433,6 @@ OTHERWISE = {
     **dict.fromkeys(("datasets.main", "datasets.Parser", "workers.main"), "for the terminal"),
     "workers.self_check": "asks the workers of a communicator",
     **dict.fromkeys(("workers.ThreadComm", "workers.all_or_none"), "made by in_threads"),
-    "checkpoints.load": "hostile files have tests of their own; tests/test_checkpoints.py",
     "checkpoints.digest": "is given what save and load have checked",
     "idx.unpack": "is given chunks of a download; tests/test_idx.py",
     **dict.fromkeys(("layers.Layer", "layers.Sequential", "layers.Residual"), "take layers only"),
@@ -418,7 +445,6 @@ OTHERWISE = {
     "conventions.Convention": "a row of data",
     **dict.fromkeys(("graph.computed", "whitening.Counted"), "made by operations"),
     **dict.fromkeys(("rules.Contrast", "rules.Rule"), "asked as verdicts.Contrast and Rule"),
-    "whitening.operations": "counts what a function does",
 }
 
 
@@ -510,7 +536,7 @@ SPOILT = {
     "NaN": functools.partial(_spoilt, np.nan),
     "infinity": functools.partial(_spoilt, np.inf),
     "1e300": functools.partial(_spoilt, 1e300),
-    "negative": lambda a: -np.abs(a) - 1,
+    "negative": lambda a: -1 - np.abs(a),
     "huge": lambda a: a.astype(float) * 1e308,
     "one axis more": _reshaped,
     "one axis fewer": lambda a: a[0] if a.ndim else a,
@@ -528,17 +554,50 @@ SPOILT = {
 }
 
 
+def gives(value):
+    """A function of anything, that gives always the same."""
+    return lambda *arguments, **options: value
+
+
+def bad(value):
+    """Yield (what it becomes, a function that makes that): all kinds, and an array spoilt."""
+    yield from BAD.items()
+    if isinstance(value, np.ndarray):
+        for kind, spoil in SPOILT.items():
+            yield f"as {kind}", functools.partial(spoil, value.copy())
+
+
+def first_inside(value):
+    """The key of the first thing in a list, tuple or dict, or None."""
+    return next(iter(value if type(value) is dict else range(len(value))), None)
+
+
+def holding(value, key, item):
+    """The same list, tuple or dict with another item."""
+    items = value | {key: item} if type(value) is dict else [item, *value[1:]]
+    return type(value)(items)
+
+
 def bad_arguments(name):
-    """Yield (argument, what it becomes, arguments): each argument of a good call spoilt in turn."""
+    """Yield (argument, what it becomes, arguments): each argument of a good call spoilt in turn.
+
+    Of a list, tuple or dict the first thing that it holds is spoilt, too.
+    """
     good = GOOD[name]
     for argument, value in good().items():
-        for kind, make in BAD.items():
-            yield argument, kind, {**good(), argument: make()}
-        if isinstance(value, np.ndarray):
-            for kind, spoil in SPOILT.items():
-                fresh = good()
-                with np.errstate(all="ignore"):
-                    yield argument, f"as {kind}", {**fresh, argument: spoil(fresh[argument])}
+        with np.errstate(all="ignore"):
+            for kind, make in bad(value):
+                yield argument, kind, {**good(), argument: make()}
+            if argument in FUNCTIONS.get(name, ()):
+                for kind, make in BAD.items():
+                    yield argument, f"gives {kind}", {**good(), argument: gives(make())}
+            if type(value) in (list, tuple, dict) and value:
+                key = first_inside(value)
+                for kind, make in bad(value[key]):
+                    fresh = good()
+                    item = make()
+                    fresh[argument] = holding(fresh[argument], key, item)
+                    yield argument, f"holds {kind}", fresh
 
 
 def function_of(name):
