@@ -56,7 +56,7 @@ def unit_tests():
 def covered():
     """Lines and branches of bnlib that doctests and unit tests reach, numba switched off."""
     coverage = [sys.executable, "-m", "coverage"]
-    run = pytest("--doctest-modules", "bnlib", *unit_tests())[1:]
+    run = pytest("-p", "contexts", "--doctest-modules", "bnlib", *unit_tests())[1:]
     return [
         [*coverage, "erase"],
         [*coverage, "run", *run],

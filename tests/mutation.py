@@ -234,16 +234,14 @@ class Trials:
 
     def pytest_runtestloop(self, session):
         """Try every mutant, and without one every test that caught any."""
-        items = defaultdict(list)
-        for item in session.items:
-            items[f"{item.path.stem}.{getattr(item, 'originalname', item.name)}"].append(item)
+        items = {item.nodeid: item for item in session.items}
         found = living()
         gc.freeze()
 
         equivalent = {mutant for mutant, _ in listed()}
 
         def trial(place):
-            tests = [item for name in self.reached(place) for item in items[name]]
+            tests = [items[name] for name in self.reached(place) if name in items]
 
             def work():
                 exchange(place, found)
@@ -252,23 +250,28 @@ class Trials:
             return work
 
         self.caught = side_by_side([trial(place) for place in self.chosen])
-        blamed = [item for item in session.items if item.nodeid in set(self.caught)]
+        blamed = [items[name] for name in sorted(set(self.caught) & items.keys())]
         alone = side_by_side([lambda item=item: first_to_fail([item]) for item in blamed])
         self.innocent = [word for word in alone if word]
         return True
 
 
 def reached_by(data):
-    """A function that says which tests reach a place, those that reach least of all first."""
+    """A function that says which tests reach a place, those that reach least of all first.
+
+    None for what has run when modules were imported and never again: no child could run it.
+    """
     lines = {Path(file): data.contexts_by_lineno(file) for file in data.measured_files()}
     much = Counter(test for each in lines.values() for tests in each.values() for test in tests)
 
     def reached(place):
+        there = lines.get(place.file, {})
         for wanted in (place.lines, place.function):
-            there = [lines.get(place.file, {}).get(line, []) for line in wanted]
-            if names := {test for tests in there for test in tests if test}:
+            names = {test for line in wanted for test in there.get(line, [])} - {""}
+            if names:
                 return sorted(names, key=lambda test: (much[test], test))
-        return []
+        inside = [line for line in place.function[1:] if line in there]
+        return None if inside else []
 
     return reached
 
@@ -346,7 +349,11 @@ def main(arguments):
         mutants = [place for place in mutants if place.mutant in alive]
     for module in {module_of(place.file) for place in mutants}:
         importlib.import_module(module)
-    trials = Trials(mutants, reached_by(data))
+    reached = reached_by(data)
+    idle = [place for place in mutants if reached(place) is None]
+    mutants = [place for place in mutants if reached(place) is not None]
+    print(f"{len(mutants)} mutants; {len(idle)} more are in what runs at import only: not tried")
+    trials = Trials(mutants, reached)
     if pytest.main([*audit.OPTIONS, "-s", "--tb=no", *audit.unit_tests()], plugins=[trials]):
         return "The tests could not be collected: what pytest says stands above."
     outcomes = list(zip(mutants, trials.caught, strict=True))

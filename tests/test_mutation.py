@@ -104,16 +104,17 @@ class Data:
         return ["a.py"]
 
     def contexts_by_lineno(self, file):
-        return {1: [""], 2: ["", "t.broad", "t.narrow"], 3: ["t.broad"], 4: []}
+        return {1: [""], 2: ["", "broad", "narrow"], 3: ["broad"], 5: [""], 6: [""]}
 
 
 @pytest.mark.parametrize(
     ("lines", "function", "tests"),
     [
-        (range(2, 3), range(1, 5), ["t.narrow", "t.broad"]),
-        (range(3, 5), range(1, 5), ["t.broad"]),
-        (range(1, 2), range(1, 5), ["t.narrow", "t.broad"]),  # a default: read at import
-        (range(4, 5), range(4, 5), []),
+        (range(2, 3), range(1, 5), ["narrow", "broad"]),
+        (range(3, 5), range(1, 5), ["broad"]),
+        (range(1, 2), range(1, 5), ["narrow", "broad"]),  # a default: read at import
+        (range(6, 7), range(5, 7), None),  # a function that was called at import only
+        (range(8, 9), range(7, 9), []),
     ],
 )
 def test_the_tests_of_a_line_are_those_that_reach_it_the_narrow_ones_first(lines, function, tests):
