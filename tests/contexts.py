@@ -1,4 +1,4 @@
-"""A plugin for runs under coverage (`-p contexts`): tell it which test is running, its fixtures too.
+"""A plugin for runs under coverage (`-p contexts`): it tells which test is running, fixtures too.
 
 What is reached while modules are imported and tests collected belongs to no test.
 """
