@@ -5,6 +5,8 @@ the NAME single, pair, right or outside.
 """
 
 import collections
+import json
+from pathlib import Path
 
 import pytest
 import test_exercises
@@ -26,6 +28,8 @@ from bnlib import exercises
 from bnlib.exercises import backward, forward, graph_nodes, seeds
 
 SEED = 2026  # a student's
+# Written by golden_answers.py.
+WORDS = Path(__file__).with_name("golden_answers.json")
 # Files about a single checker, and the list whose answers go to another one.
 ALONE = {
     test_exercises_drift: exercises.check_drift,
@@ -83,11 +87,14 @@ def called(check, options):
     )
 
 
+def key(check, names, options):
+    """The name of an answer; some have it together."""
+    return "-".join([called(check, options), *sorted(names)])
+
+
 def params(cases):
     return [
-        pytest.param(
-            check, f, names, options, id="-".join([called(check, options), *sorted(names)])
-        )
+        pytest.param(check, f, names, options, id=key(check, names, options))
         for check, f, names, options in cases
     ]
 
@@ -111,28 +118,38 @@ def asked(check, f, options):
     return check(f, seed=SEED, **options)
 
 
+@pytest.fixture(scope="module")
+def words():
+    """The texts of all answers, as they were read and stored."""
+    return json.loads(WORDS.read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(singles().values()))
-def test_single_mistake(check, f, names, options):
+def test_single_mistake(check, f, names, options, words):
     answer = asked(check, f, options)
     assert not answer.right and set(answer.mistakes) == names, answer.text
+    assert answer.text in words[key(check, names, options)]
 
 
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(PAIRS))
-def test_pair_of_mistakes(check, f, names, options):
+def test_pair_of_mistakes(check, f, names, options, words):
     answer = asked(check, f, options)
     assert not answer.right and set(answer.mistakes) == names, answer.text
+    assert answer.text in words[key(check, names, options)]
 
 
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(RIGHT))
-def test_right_answer(check, f, names, options):
+def test_right_answer(check, f, names, options, words):
     answer = asked(check, f, options)
     assert answer.right and answer.mistakes == (), answer.text
+    assert answer.text in words[key(check, names, options)]
 
 
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(OTHER))
-def test_outside_mistake(check, f, names, options):
+def test_outside_mistake(check, f, names, options, words):
     answer = asked(check, f, options)
     assert not answer.right and answer.mistakes == (), answer.text
+    assert answer.text in words[key(check, names, options)]
 
 
 def catalogues():
