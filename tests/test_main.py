@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import bnlib
+from bnlib.__main__ import main, versions
 
 HEAVY = {"torch", "scipy", "sklearn", "matplotlib", "IPython", "ipywidgets", "joblib", "tqdm"}
 
@@ -44,3 +45,38 @@ def test_it_loads_nothing_heavy():
     }
     assert "numpy" in loaded
     assert not {name.split(".")[0] for name in loaded} & HEAVY
+
+
+def test_what_numpy_tells_of_its_build_is_passed_on(monkeypatch):
+    built = {
+        "Build Dependencies": {"blas": {"name": "openblas", "version": "0.3.30"}},
+        "SIMD Extensions": {"baseline": ["SSE", "SSE2"], "found": ["AVX2"], "not found": ["SVE"]},
+    }
+    monkeypatch.setattr(np, "show_config", lambda mode: {"dicts": built}[mode])
+    monkeypatch.setattr(importlib.metadata, "version", {"scipy": "1.2", "torch": "3.4"}.__getitem__)
+    monkeypatch.setattr(importlib.metadata, "PackageNotFoundError", KeyError)
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "2", "HOME": "/nobody"})
+    assert versions() == {
+        "bnlib": bnlib.__version__,
+        "Python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "numpy": np.__version__,
+        "BLAS": "openblas 0.3.30",
+        "CPU features": "SSE SSE2 AVX2",
+        "platform": platform.platform(),
+        **{"scipy": "1.2", "torch": "3.4", "OMP_NUM_THREADS": "2"},
+    }
+
+
+def test_a_build_that_tells_nothing_is_unknown(monkeypatch):
+    built = {"Build Dependencies": {"blas": {}}, "SIMD Extensions": {}}
+    monkeypatch.setattr(np, "show_config", lambda mode: built)
+    told = versions()
+    assert (told["BLAS"], told["CPU features"]) == ("unknown", "")
+
+
+def test_the_lines_are_a_table(capsys):
+    assert main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = versions()
+    width = max(len(name) for name in told)
+    assert lines == [name.ljust(width) + "  " + value for name, value in told.items()]

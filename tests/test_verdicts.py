@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from bnlib import verdicts
 from bnlib.verdicts import Contrast, Rule, judge, shown, verdict
@@ -532,3 +533,28 @@ def test_the_family_counts_a_question_once():
     assert first.family == second.family == 3
     assert first.needs[0].interval == first.when["so"][0].interval == second.needs[0].interval
     assert first.needs[0].p == second.needs[0].p
+
+
+@pytest.mark.parametrize("wanted", ["more", "less"])
+@pytest.mark.parametrize("shift", [0.4, -0.4])
+def test_the_p_value_of_a_lead_is_scipy_s_of_both_sides(wanted, shift):
+    lead = np.random.default_rng(5).normal(size=9) + shift
+    contrast = Contrast("a - b", "loss", {"a": 1, "b": -1}, wanted, 0.1)
+    per_seed = {("a", "loss"): list(lead), ("b", "loss"): [0.0] * 9}
+    finding = verdict(per_seed, Rule("C02", "It is so.", (contrast,))).needs[0]
+    assert finding.p == pytest.approx(scipy.stats.ttest_1samp(lead, 0).pvalue, rel=1e-9)
+    assert finding.seeds == 9
+
+
+@pytest.mark.parametrize("wanted", ["not less", "not more", "same"])
+def test_the_p_value_within_a_margin_is_scipy_s_of_one_side(wanted):
+    difference, margin = np.random.default_rng(6).normal(size=9) + 0.2, 0.5
+    contrast = Contrast("a - b", "loss", {"a": 1, "b": -1}, wanted, margin)
+    per_seed = {("a", "loss"): list(difference), ("b", "loss"): [0.0] * 9}
+    finding = verdict(per_seed, Rule("C02", "It is so.", (contrast,))).needs[0]
+    sides = {
+        "not less": scipy.stats.ttest_1samp(difference, -margin, alternative="greater").pvalue,
+        "not more": scipy.stats.ttest_1samp(difference, margin, alternative="less").pvalue,
+    }
+    sides["same"] = max(sides.values())
+    assert finding.p == pytest.approx(sides[wanted], rel=1e-9)
