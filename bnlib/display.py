@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure, SubFigure
 
+from bnlib import checks
 from bnlib.plots import PALETTE, PAPER
 
 PNG_DPI = 110
@@ -90,6 +91,7 @@ class Picture:
     """A figure that draws itself in a notebook and on a page."""
 
     def __init__(self, figure):
+        checks.instance("Picture", "figure", figure, Figure, "a matplotlib figure")
         self.figure = figure
 
     def __repr__(self):
@@ -124,7 +126,13 @@ class Code:
 
 def source_without_docstrings(item):
     """Return the source of a function or class without its docstring and those inside it."""
-    source = textwrap.dedent(inspect.getsource(item))
+    try:
+        source = textwrap.dedent(inspect.getsource(item))
+    except (OSError, TypeError):
+        raise TypeError(
+            "show: code must be a function or a class that stands in a file or a cell, "
+            f"got {item!r}"
+        ) from None
     lines = source.splitlines()
     dropped: set[int] = set()  # line numbers, which start at 1
     for node in ast.walk(ast.parse(source)):
@@ -149,6 +157,7 @@ def source_without_docstrings(item):
 
 def summary(figure):
     """Return the number of axes, of marks (lines, patches, collections, …) and the digest."""
+    checks.instance("summary", "figure", figure, Figure, "a matplotlib figure")
     drawn = [_drawn(axes) for axes in _with_insets(figure.axes)]
     words = [text.get_text() for text in figure.texts]
     text = json.dumps([words, [data for _, data in drawn]])
@@ -228,6 +237,7 @@ def _whole(values):
 
 def png(figure):
     """Return a figure as base64 text of a PNG, on light paper whatever the notebook's theme."""
+    checks.instance("png", "figure", figure, Figure, "a matplotlib figure")
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=PNG_DPI, facecolor=PAPER[0], metadata={"Software": None})
     return base64.b64encode(file.getvalue()).decode()
@@ -247,6 +257,8 @@ def inline_svg(figure, attributes):
     str
         One element without prolog, with ids that no other SVG of this kernel has.
     """
+    checks.instance("inline_svg", "figure", figure, Figure, "a matplotlib figure")
+    checks.instance("inline_svg", "attributes", attributes, str, "text")
     file = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none"}):
@@ -306,5 +318,6 @@ def _recoloured(svg):
 
 def variable(name):
     """Return a palette colour as CSS, with its light value where no style sheet sets it."""
+    checks.one_of("variable", "name", name, ("paper", *PALETTE))
     light = PAPER[0] if name == "paper" else PALETTE[name][0]
     return f"var(--bn-{name}, {light})"

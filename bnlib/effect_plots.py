@@ -5,7 +5,8 @@ import itertools
 import matplotlib
 import numpy as np
 
-from bnlib.plots import LINESTYLES, STYLE, colour, leave_a_margin, panels
+from bnlib import checks, plot_checks
+from bnlib.plots import LINESTYLES, STYLE, colour, coloured, leave_a_margin, panels
 
 ANSWERS = {"yes": "blue", "no": "orange", "open": "muted"}
 
@@ -38,8 +39,19 @@ def effects(findings, *, xlabel, names=None, scale="linear", ax=None):
     >>> effects(got.needs, xlabel="accuracy").get_xlabel()
     'accuracy'
     """
-    ax = panels(height=0.9 + 0.3 * len(findings)) if ax is None else ax
+    plot_checks.look("effects", xlabel=xlabel, ax=ax)
+    checks.one_of("effects", "scale", scale, ("linear", "log"))
+    findings = checks.sequence("effects", "findings", findings)
+    for finding in findings:
+        if not all(hasattr(finding, part) for part in ("contrast", "interval", "answer")):
+            raise TypeError(
+                f"effects: each of findings must be a Finding, got {type(finding).__name__}"
+            )
+    if not findings:
+        raise ValueError("effects: findings must be at least one, got none")
     names = [finding.contrast.name for finding in findings] if names is None else names
+    names = plot_checks.words("effects", "names", names, len(findings))
+    ax = panels(height=0.9 + 0.3 * len(findings)) if ax is None else ax
     small = findings[0].contrast.smallest
     zero, low, high = (1.0, 1 / small, small) if scale == "log" else (0.0, -small, small)
     with matplotlib.rc_context(STYLE):
@@ -104,10 +116,19 @@ def bands(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", styles
     >>> len(ax.lines)
     1
     """
+    looks = {"xlabel": xlabel, "ylabel": ylabel, "xscale": xscale, "yscale": yscale, "ax": ax}
+    plot_checks.look("bands", **looks)
+    x = plot_checks.numbers("bands", "x", x, "K")
+    series = plot_checks.table("bands", "series", series, plot_checks.rows, len(x))
+    if styles is None:
+        styles = {}
+    styles = plot_checks.table("bands", "styles", styles, coloured, least=0)
+    for name in series.keys() - styles.keys():
+        coloured("bands", "a name without a style", name)
     ax = panels() if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for (name, values), dash in zip(series.items(), itertools.cycle(LINESTYLES)):
-            own = colour((styles or {}).get(name, name))
+            own = colour(styles.get(name, name))
             values = np.atleast_2d(values)
             low, high = values.min(axis=0), values.max(axis=0)
             ax.fill_between(x, low, high, color=own, alpha=0.18, linewidth=0)
@@ -144,9 +165,17 @@ def descent(curvature, path, *, xlim, ylim, xlabel, ylabel, ax=None):
     >>> len(ax.lines)
     6
     """
-    ax = panels() if ax is None else ax
+    plot_checks.look("descent", xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, ax=ax)
+    curvature = plot_checks.numbers("descent", "curvature", curvature, 2, 2, finite=True)
+    path = plot_checks.numbers("descent", "path", path, "steps", 2, finite=True)
     turn = np.linspace(0, 2 * np.pi, 61)
-    ring = np.linalg.cholesky(np.linalg.inv(curvature)) @ [np.cos(turn), np.sin(turn)]
+    try:
+        ring = np.linalg.cholesky(np.linalg.inv(curvature)) @ [np.cos(turn), np.sin(turn)]
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            f"descent: curvature must be positive definite, got {curvature.tolist()}"
+        ) from None
+    ax = panels() if ax is None else ax
     start = np.sqrt(path[0] @ curvature @ path[0])
     with matplotlib.rc_context(STYLE):
         for level in range(4):
@@ -177,6 +206,12 @@ def pairs(series, *, ylabel, ax=None):
     >>> [label.get_text() for label in ax.get_xticklabels()]
     ['plain', 'batch norm']
     """
+    plot_checks.look("pairs", ylabel=ylabel, ax=ax)
+    series = plot_checks.table("pairs", "series", series, plot_checks.numbers, "seeds")
+    first = next(iter(series))
+    for name, own in series.items():
+        coloured("pairs", "each key of series", name)
+        plot_checks.vector("pairs", f"series[{name!r}]", own, len(series[first]))
     ax = panels() if ax is None else ax
     values = np.array(list(series.values()))
     with matplotlib.rc_context(STYLE):
@@ -212,10 +247,16 @@ def turning(path, aim, *, reach, ax=None):
     >>> ax.get_aspect()
     1.0
     """
+    plot_checks.look("turning", ax=ax)
+    path = plot_checks.numbers("turning", "path", path, "steps", 2, finite=True)
+    aim = plot_checks.vector("turning", "aim", aim, 2, finite=True)
+    if not aim.any():
+        raise ValueError(f"turning: aim must have a length, got {aim.tolist()}")
+    plot_checks.length("turning", "reach", reach)
     ax = panels(height=4.8) if ax is None else ax
-    path, turn = np.asarray(path), np.linspace(0, 2 * np.pi, 91)
+    turn = np.linspace(0, 2 * np.pi, 91)
     radius = np.hypot(*path[-1])
-    ray = 2 * reach * np.asarray(aim) / np.hypot(*aim)
+    ray = 2 * reach * aim / np.hypot(*aim)
     with matplotlib.rc_context(STYLE):
         ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=colour("muted"), linewidth=1)
         ax.plot([0, ray[0]], [0, ray[1]], color=colour("muted"), linestyle="--", linewidth=1.2)
@@ -253,6 +294,13 @@ def fan(x, rows, names, *, marked, xlabel, ylabel, ylim=None, ax=None):
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['2']
     """
+    plot_checks.look("fan", xlabel=xlabel, ylabel=ylabel, ylim=ylim, ax=ax)
+    x = plot_checks.numbers("fan", "x", x, "K")
+    names = plot_checks.words("fan", "names", names)
+    rows = plot_checks.numbers("fan", "rows", rows, len(names), len(x))
+    marked = plot_checks.table("fan", "marked", marked, plot_checks.dash)
+    for name in marked:
+        checks.one_of("fan", "each key of marked", name, names)
     ax = panels() if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for name, row in zip(names, rows, strict=True):
@@ -288,6 +336,8 @@ def strips(series, *, xlabel, xscale="linear", ax=None):
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['a', 'b']
     """
+    plot_checks.look("strips", xlabel=xlabel, xscale=xscale, ax=ax)
+    series = plot_checks.table("strips", "series", series, plot_checks.numbers, "seeds")
     ax = panels(height=0.9 + 0.3 * len(series)) if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for row, values in enumerate(series.values()):

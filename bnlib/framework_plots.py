@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 
+from bnlib import checks, plot_checks
 from bnlib.plots import STYLE, colour, leave_a_margin, panels
 
 SETS = {"training set": ("orange", 0.17), "test set": ("blue", -0.17)}
@@ -34,6 +35,13 @@ def waterfall(rows, losses, named, *, xlim):
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['start', 'step']
     """
+    rows = plot_checks.words("waterfall", "rows", rows)
+    losses = plot_checks.table("waterfall", "losses", losses, plot_checks.numbers, len(rows))
+    for name in losses:
+        checks.one_of("waterfall", "each key of losses", name, SETS)
+    for row in plot_checks.words("waterfall", "named", named, least=0):
+        checks.one_of("waterfall", "each of named", row, rows)
+    plot_checks.positive_ends("waterfall", "xlim", xlim)
     ax = panels(height=0.95 + 0.42 * len(rows))
     places = -np.arange(len(rows), dtype=float)
     with matplotlib.rc_context(STYLE):

@@ -17,6 +17,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.textpath import text_to_path
 
+from bnlib import checks, plot_checks
+from bnlib.graph import Node, Wire
 from bnlib.graph_layout import Passing, arrange, bends, columns, spread
 from bnlib.graph_words import Words, node_names, numbers, readable, wire_names
 from bnlib.plots import PAPER, STYLE, WIDTH, colour
@@ -92,8 +94,15 @@ def draw_graph(
     >>> [text.get_text() for text in draw_graph(y, backward(y)).texts]
     ['↑ 3', '↑ 3', 'x', '3', 'Σ ↑ 6', '×', 'y = 9', '↑ 1']
     """
+    below = {} if below is None else below
+    below = plot_checks.table("draw_graph", "below", below, plot_checks.amount, least=0)
+    plot_checks.length("draw_graph", "full", full)
+    if reached is not None:
+        reached = plot_checks.members("draw_graph", "reached", reached, Node)
+    if mark is not None:
+        checks.instance("draw_graph", "mark", mark, (Node, Wire), "a Node or a Wire")
+    cut = plot_checks.members("draw_graph", "cut", cut, Wire)
     plan = _Plan(Words(output, gradients, folded, decimals, shapes))
-    below = below or {}
     height = plan.height + BELOW * len(below)
     with matplotlib.rc_context(STYLE | {"font.size": SIZE}):
         ax = Figure(figsize=(WIDTH, height)).add_axes((0, 0, 1, 1))

@@ -10,6 +10,8 @@ anything hashable, a wire anything with a `source`.
 import itertools
 from typing import Any, NamedTuple
 
+from bnlib import checks
+
 APART = (0.6, 0.4, 0.3, 0.22, 0.16, 0.12, 0.08)  # inches between neighbours in a row, if it can be
 
 
@@ -54,6 +56,7 @@ def arrange(into):
     >>> arrange({"x": [], "y": [Wire("x")]}).lines
     [['x'], ['y']]
     """
+    _check_into(into)
     row = _rows(into)
     lines: list[list] = [[] for _ in range(max(row.values()) + 1)]
     chains = {}
@@ -66,6 +69,26 @@ def arrange(into):
                 lines[passing.row].append(passing)
     ports = {wire: place for wires in into.values() for place, wire in enumerate(wires)}
     return Rows(_untangled(lines, chains, ports), chains)
+
+
+def _check_into(into):
+    checks.instance("arrange", "into", into, dict, "a dict by node")
+    if not into:
+        raise ValueError("arrange: into must have at least one node, got none")
+    for wires in into.values():
+        for wire in checks.sequence("arrange", "each of into", wires):
+            if not hasattr(wire, "source"):
+                raise TypeError(
+                    f"arrange: each of into must be wires, got a {type(wire).__name__} among them"
+                )
+            if wire.source not in into:
+                raise ValueError(
+                    f"arrange: into must have every source of a wire, got none for {wire.source!r}"
+                )
+    place = {node: number for number, node in enumerate(_sources_first(into))}
+    for node, wires in into.items():
+        if any(place[wire.source] >= place[node] for wire in wires):
+            raise ValueError(f"arrange: into must have no circle, got one through {node!r}")
 
 
 def _rows(into):
@@ -205,6 +228,18 @@ def columns(rows, left, right, *, low, high):
     >>> list(columns(rows, half, half, low=0, high=2))
     []
     """
+    checks.instance("columns", "rows", rows, Rows, "the Rows of arrange")
+    items = set(itertools.chain(*rows.lines))
+    for name, reach in (("left", left), ("right", right)):
+        checks.instance("columns", name, reach, dict, "a dict by node or passing")
+        if not items <= reach.keys():
+            raise ValueError(
+                f"columns: {name} must have each of {len(items)} items, got {len(reach)} others"
+            )
+        for item in items:
+            checks.not_negative("columns", f"each of {name}", reach[item])
+    checks.number("columns", "low", low)
+    checks.number("columns", "high", high)
     chains = sorted(rows.chains.values(), key=len, reverse=True)
     links = [pair for chain in chains for pair in itertools.pairwise(chain)]
     links.sort(key=lambda link: sum(isinstance(end, Passing) for end in link), reverse=True)
@@ -330,6 +365,9 @@ def bends(stops, *, aside):
     >>> list(bends({"a": one, "b": other}, aside=0.1).values())
     [0.3333333333333333, 0.6666666666666666]
     """
+    checks.not_negative("bends", "aside", aside)
+    checks.instance("bends", "stops", stops, dict, "a dict by wire")
+    stops = {wire: _points(points) for wire, points in stops.items()}
     gaps: dict[float, dict[bool, list]] = {}
     for points in stops.values():
         for start, end in itertools.pairwise(points):
@@ -346,6 +384,16 @@ def bends(stops, *, aside):
         for pairs in groups:
             turns |= {pair: (k + 1) / (len(pairs) + 1) for k, pair in enumerate(pairs)}
     return turns
+
+
+def _points(points):
+    points = checks.sequence("bends", "each of stops", points)
+    for point in points:
+        if not isinstance(point, tuple) or len(point) != 2:
+            raise TypeError(f"bends: each of stops must be points (x, y), got {point!r}")
+        for number in point:
+            checks.number("bends", "each of stops", number)
+    return points
 
 
 def _side_by_side(ones, others):
@@ -377,6 +425,16 @@ def spread(wanted, weights, *, low, high, apart):
     >>> spread([0.0, 0.0], [1, 1], low=-2, high=2, apart=1)
     [-0.5, 0.5]
     """
+    wanted = checks.sequence("spread", "wanted", wanted)
+    weights = checks.sequence("spread", "weights", weights)
+    if len(weights) != len(wanted):
+        raise ValueError(f"spread: weights must be {len(wanted)} numbers, got {len(weights)}")
+    for number in wanted:
+        checks.number("spread", "each of wanted", number)
+    for weight in weights:
+        checks.positive("spread", "each of weights", weight)
+    for name, number in (("low", low), ("high", high), ("apart", apart)):
+        checks.number("spread", name, number)
     pools: list[tuple[float, float, int]] = []  # mean, weight, how many: those that touch
     for place, (number, weight) in enumerate(zip(wanted, weights, strict=True)):
         pools.append((number - place * apart, weight, 1))

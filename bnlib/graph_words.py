@@ -8,8 +8,10 @@ import re
 
 import numpy as np
 
-from bnlib.graph import in_order, wires_into
+from bnlib import checks
+from bnlib.graph import Gradients, Node, in_order, wires_into
 
+MOST_DECIMALS = 17  # float64 has no more
 MANY = 4  # more numbers than these are told by their shape
 LETTERS = {"gamma": "γ", "beta": "β", "eps": "ε", "mu": "μ", "sigma": "σ", "theta": "θ"}
 SIGNS = {"^2": "square", "^0.5": "√", "^-0.5": "1/√", "^-1": "invert", "T": "transpose"}
@@ -40,6 +42,7 @@ def wire_names(output, folded=False):
     >>> list(wire_names(b, folded=True).values())
     ['a → b', 'a → b (2)']
     """
+    _check("wire_names", output, folded)
     into, long = _wires(output, folded), _long_names(output)
     return _numbered(
         {
@@ -71,6 +74,7 @@ def node_names(output, folded=False):
     >>> list(node_names((2 * a + a).called("b")).values())
     ['γ', '× 2 in b', 'b']
     """
+    _check("node_names", output, folded)
     long = _long_names(output)
     return _numbered({node: long[node] for node in _wires(output, folded)})
 
@@ -96,7 +100,11 @@ class Words:
     """
 
     def __init__(self, output, gradients, folded, decimals, shapes):
+        _check("draw_graph", output, folded)
+        checks.within("draw_graph", "decimals", decimals, 0, MOST_DECIMALS)
+        checks.flag("draw_graph", "shapes", shapes)
         self.into = _wires(output, folded)
+        _check_gradients(gradients, self.into)
         self.out: dict = {node: [] for node in self.into}
         for wire in itertools.chain(*self.into.values()):
             self.out[wire.source].append(wire)
@@ -116,6 +124,20 @@ class Words:
                 total = numbers(gradients.at[node].value, decimals, shapes)
                 self.sum[node] = f"Σ ↑ {total}" if self.out[node] else f"↑ {total}"
         self.decimals, self.folded = decimals, folded
+
+
+def _check(operation, output, folded):
+    checks.instance(operation, "output", output, Node, "a Node")
+    checks.flag(operation, "folded", folded)
+
+
+def _check_gradients(gradients, into):
+    """Gradients are those of the drawn graph, or None."""
+    if gradients is None:
+        return
+    checks.instance("draw_graph", "gradients", gradients, Gradients, "the Gradients of backward")
+    if not all(wire in gradients.along for wire in itertools.chain(*into.values())):
+        raise ValueError("draw_graph: gradients must be those of output, got those of another")
 
 
 def _wires(output, folded):
@@ -170,8 +192,9 @@ def readable(name):
     >>> [readable(name) for name in ("x_hat", "dgamma", "mean", "inv_std", "W1")]
     ['x̂', 'dγ', 'mean', 'inv_std', 'W1']
     """
-    stem, hat = (name[0], "\u0302") if re.fullmatch("._hat", name) else (name, "")
-    before, word = re.fullmatch(r"(d?)(.*)", stem).groups()  # type: ignore[union-attr]
+    checks.instance("readable", "name", name, str, "text")
+    stem, hat = (name[0], "\u0302") if re.fullmatch("._hat", name, re.DOTALL) else (name, "")
+    before, word = re.fullmatch(r"(d?)(.*)", stem, re.DOTALL).groups()  # type: ignore[union-attr]
     return before + LETTERS[word] + hat if word in LETTERS else stem + hat
 
 
@@ -204,6 +227,11 @@ def numbers(value, decimals, shapes=False):
     >>> [numbers(np.array(v), 2) for v in ([1.0, -2.5], -1e-17, 1 / 3, 2e-4, [0.0] * 5)]
     ['1.0, −2.5', '0', '0.33', '0.0002', '(5,)']
     """
+    value = checks.plain_array("numbers", "value", value)
+    if value.dtype.kind not in "biufc":
+        raise TypeError(f"numbers: value must hold numbers, got {value.dtype}")
+    checks.within("numbers", "decimals", decimals, 0, MOST_DECIMALS)
+    checks.flag("numbers", "shapes", shapes)
     if shapes or not 0 < value.size <= MANY or np.iscomplexobj(value):
         return str(value.shape)
     values = value.ravel() * (1 + 1e-9)  # halves must not be rounded as the processor likes

@@ -2,6 +2,7 @@
 
 import matplotlib
 
+from bnlib import checks, plot_checks
 from bnlib.plots import STYLE, colour, panels
 
 MARKERS = {"plain": "o", "standardized": "s", "batch norm": "D", "dead": "X"}
@@ -36,6 +37,19 @@ def cloud(groups, *, xlabel, ylabel, xscale="log", yscale="log", looks=None, ax=
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['plain', 'dead']
     """
+    drawing = {"xlabel": xlabel, "ylabel": ylabel, "xscale": xscale, "yscale": yscale, "ax": ax}
+    plot_checks.look("cloud", **drawing)
+    groups = plot_checks.table("cloud", "groups", groups, _places)
+    for name in groups:
+        checks.one_of("cloud", "each key of groups", name, MARKERS)
+    if looks is not None:
+        looks = plot_checks.table("cloud", "looks", looks, _looks)
+        plot_checks.has("cloud", "looks", looks, groups)
+        for name, (x, _) in groups.items():
+            if len(looks[name]) != len(x):
+                raise ValueError(
+                    f"cloud: looks[{name!r}] must be {len(x)} marks, got {len(looks[name])}"
+                )
     ax = panels(height=3.0) if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for name, (x, y) in groups.items():
@@ -55,3 +69,20 @@ def cloud(groups, *, xlabel, ylabel, xscale="log", yscale="log", looks=None, ax=
             handletextpad=0.2, columnspacing=1.2,
         )  # fmt: skip
     return ax
+
+
+def _places(operation, name, value):
+    x, y = plot_checks.parts(operation, name, value, 2, "the places along x and along y")
+    x = plot_checks.numbers(operation, f"x in {name}", x, "K")
+    return x, plot_checks.numbers(operation, f"y in {name}", y, len(x))
+
+
+def _looks(operation, name, value):
+    values = checks.sequence(operation, name, value)
+    for look in values:
+        size, filled = plot_checks.parts(
+            operation, f"each of {name}", look, 2, "a size, and whether it is filled"
+        )
+        plot_checks.length(operation, f"the size in {name}", size)
+        checks.flag(operation, f"whether it is filled in {name}", filled)
+    return values

@@ -3,7 +3,8 @@
 import matplotlib
 import numpy as np
 
-from bnlib.plots import PAPER, STYLE, colour, leave_a_margin, panels
+from bnlib import checks, plot_checks
+from bnlib.plots import PAPER, STYLE, colour, coloured, leave_a_margin, panels
 
 
 def clouds(x, draws, spread, *, reach, ax=None):
@@ -32,12 +33,19 @@ def clouds(x, draws, spread, *, reach, ax=None):
     >>> len(ax.lines)
     5
     """
-    ax = panels(height=3.4) if ax is None else ax
+    plot_checks.look("clouds", ax=ax)
+    x = plot_checks.numbers("clouds", "x", x, "K")
+    draws = plot_checks.numbers("clouds", "draws", draws, len(x), "R")
+    plot_checks.length("clouds", "reach", reach)
     line = np.linspace(-reach, reach, 81)
+    if spread is not None:
+        checks.function("clouds", "spread", spread)
+        width = plot_checks.numbers("clouds", "what spread returns", spread(line), len(line))
+    ax = panels(height=3.4) if ax is None else ax
     with matplotlib.rc_context(STYLE):
         ax.plot(line, line, color=colour("muted"), linewidth=1)
-        for side in (-1, 1) if spread else ():
-            beside = line + side * spread(line)
+        for side in (-1, 1) if spread is not None else ():
+            beside = line + side * width
             ax.plot(line, beside, color=colour("ink"), linestyle="--", linewidth=1.2)
         for place, own in zip(x, draws, strict=True):
             at = place + 0.006 * reach * np.linspace(-5, 5, len(own))  # so that equal ones are seen
@@ -72,13 +80,20 @@ def straight_lines(lines, dots, *, reach, own=None, ax=None):
     >>> len(ax.lines)
     3
     """
+    plot_checks.look("straight_lines", ax=ax)
+    lines = plot_checks.numbers("straight_lines", "lines", lines, "L", 2)
+    dots = plot_checks.numbers("straight_lines", "dots", dots, "K", 2)
+    plot_checks.length("straight_lines", "reach", reach)
+    if own is not None:
+        checks.within("straight_lines", "own", own, 0, len(lines) - 1)
     ax = panels(height=2.6) if ax is None else ax
-    ends = np.array([-reach, reach])
+    ends, drawn = np.array([-reach, reach]), []
     with matplotlib.rc_context(STYLE):
         for slope, height in lines:
-            ax.plot(ends, slope * ends + height, color=colour("muted"), linewidth=0.9, alpha=0.8)
+            look = {"color": colour("muted"), "linewidth": 0.9, "alpha": 0.8}
+            drawn += ax.plot(ends, slope * ends + height, **look)
         if own is not None:
-            ax.lines[own].set(color=colour("blue"), linewidth=2, alpha=1, zorder=2.5)
+            drawn[own].set(color=colour("blue"), linewidth=2, alpha=1, zorder=2.5)
         ax.plot(*np.transpose(dots), "o", color=colour("blue"), markersize=5, zorder=3)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     return ax
@@ -108,6 +123,14 @@ def rungs(rows, series, *, xlabel, ax=None):
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['nothing']
     """
+    plot_checks.look("rungs", xlabel=xlabel, ax=ax)
+    rows = plot_checks.words("rungs", "rows", rows)
+    seeds = plot_checks.numbers, "seeds"  # what stands in a table of a table
+    series = plot_checks.table("rungs", "series", series, plot_checks.table, *seeds)
+    for name in series:
+        coloured("rungs", "each key of series", name)
+    if not any(row in own for own in series.values() for row in rows):
+        raise ValueError(f"rungs: series must have one of the rows {rows}, got none of them")
     ax = panels(height=0.9 + 0.34 * len(rows)) if ax is None else ax
     apart = np.linspace(-0.14, 0.14, len(series)) if len(series) > 1 else [0.0]
     with matplotlib.rc_context(STYLE):

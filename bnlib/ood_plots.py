@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 
+from bnlib import plot_checks
 from bnlib.plots import PAPER, STYLE, WIDTH, colour, panels
 
 
@@ -23,6 +24,7 @@ def pictures(rows):
     >>> pictures({"noise": np.ones((4, 2, 2, 3))}).shape
     (1, 4)
     """
+    rows = plot_checks.table("pictures", "rows", rows, _pictures)
     columns = max(len(own) for own in rows.values())
     # The names stand to the left, in a column of their own width.
     axes = panels(len(rows), columns, height=0.86 * WIDTH / (columns + 2), squeeze=False)
@@ -40,6 +42,19 @@ def pictures(rows):
             transform=line[0].transAxes, ha="right", va="center", in_layout=False, fontsize=10.5,
         )  # fmt: skip
     return axes
+
+
+def _pictures(operation, name, value):
+    array = plot_checks.numbers(operation, name, value, finite=True)
+    if array.ndim != 3 and not (array.ndim == 4 and array.shape[3] == 3):
+        raise ValueError(
+            f"{operation}: {name} must have shape (K, H, W) or (K, H, W, 3), got {array.shape}"
+        )
+    if array.min() < 0 or array.max() > 1:
+        raise ValueError(
+            f"{operation}: {name} must lie in [0, 1], got {array.min():g} to {array.max():g}"
+        )
+    return array
 
 
 def meters(x, series, at, *, xlabel, ax=None):
@@ -66,6 +81,13 @@ def meters(x, series, at, *, xlabel, ax=None):
     >>> len(ax.lines)
     3
     """
+    plot_checks.look("meters", xlabel=xlabel, ax=ax)
+    x = plot_checks.numbers("meters", "x", x, "K")
+    series = plot_checks.table("meters", "series", series, plot_checks.rows, len(x))
+    plot_checks.at_most("meters", "series", series, 4)
+    plot_checks.size("meters", "at", at)
+    if at not in x:
+        raise ValueError(f"meters: at must be one of {x.tolist()}, got {at!r}")
     ax = panels(height=2.6) if ax is None else ax
     place = list(x).index(at)
     with matplotlib.rc_context(STYLE):
@@ -110,6 +132,9 @@ def trade_offs(series, *, xlabel, ylabel, ax=None):
     >>> len(ax.lines)
     3
     """
+    plot_checks.look("trade_offs", xlabel=xlabel, ylabel=ylabel, ax=ax)
+    series = plot_checks.table("trade_offs", "series", series, plot_checks.numbers, "K", 2)
+    plot_checks.at_most("trade_offs", "series", series, 6)
     ax = panels(height=3.2) if ax is None else ax
     names = ("blue", "orange", "green", "purple", "red", "muted")
     with matplotlib.rc_context(STYLE):

@@ -10,8 +10,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+
+from bnlib import checks, plot_checks
 
 # name: (on light paper, on dark paper). Each pair has a contrast of at least 3:1 with its paper,
 # and the hues stay apart for colour-blind readers. `book/_assets/book.css` repeats them; a test
@@ -42,6 +46,8 @@ CONCEPTS = {
 }
 
 WIDTH = 4.8  # inches, for every figure: its text is still legible on a phone
+SHORTEST, TALLEST = 0.1, 500  # inches: of a panel, of a figure, which has at most 65,535 pixels
+LONGEST = 50  # panels in a row or a column
 STYLE: dict[Any, Any] = {
     "font.size": 10.5,
     "axes.spines.top": False,
@@ -73,7 +79,14 @@ def colour(name):
     >>> colour("batch norm") == colour("blue")
     True
     """
+    coloured("colour", "name", name)
     return PALETTE[CONCEPTS.get(name, name)][0]
+
+
+def coloured(operation, name, value):
+    """`value` must be a concept or an entry of the palette: what has a colour."""
+    checks.one_of(operation, name, value, (*CONCEPTS, *PALETTE))
+    return value
 
 
 def _colours(names):
@@ -102,6 +115,14 @@ def panels(rows=1, columns=1, *, height=2.6, **options):
     >>> panels(2).shape
     (2,)
     """
+    checks.within("panels", "rows", rows, 1, LONGEST)
+    checks.within("panels", "columns", columns, 1, LONGEST)
+    checks.positive("panels", "height", height)
+    if not SHORTEST <= height <= TALLEST / rows:
+        raise ValueError(
+            f"panels: height must lie from {SHORTEST} to {TALLEST / rows:g} inches, for {rows} "
+            f"rows, got {height!r}"
+        )
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
         return figure.subplots(rows, columns, **options)
@@ -127,7 +148,12 @@ def number_line(ax, points, title, low, high, scale="linear"):
     >>> len(ax.lines)
     3
     """
-    points = np.ravel(points)
+    checks.instance("number_line", "ax", ax, Axes, "matplotlib axes")
+    points = plot_checks.numbers("number_line", "points", points).ravel()
+    coloured("number_line", "title", title)
+    plot_checks.look("number_line", scale=scale, xlim=(low, high))
+    if scale == "log" and low <= 0:
+        raise ValueError(f"number_line: low must be above 0 on a logarithmic line, got {low!r}")
     ax.set(xscale=scale, xlim=(low, high), ylim=(-1, 1), yticks=[])
     ax.spines["left"].set_visible(False)
     ax.axhline(0, color=colour("grid"), zorder=0)
@@ -161,6 +187,10 @@ def curves(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", ax=No
     >>> len(ax.lines)
     3
     """
+    looks = {"xlabel": xlabel, "ylabel": ylabel, "xscale": xscale, "yscale": yscale, "ax": ax}
+    plot_checks.look("curves", **looks)
+    x = plot_checks.numbers("curves", "x", x, "K")
+    series = plot_checks.table("curves", "series", series, plot_checks.rows, len(x))
     ax = panels() if ax is None else ax
     with matplotlib.rc_context(STYLE):
         lines = zip(series.items(), _colours(series), itertools.cycle(LINESTYLES))
@@ -195,8 +225,20 @@ def histogram(values, *, xlabel, bins=40, concept="x", ax=None):
     >>> histogram(np.arange(10.0), xlabel="value", bins=5).get_ylabel()
     'share of values'
     """
-    ax = panels() if ax is None else ax
+    plot_checks.look("histogram", xlabel=xlabel, ax=ax)
+    coloured("histogram", "concept", concept)
+    values = plot_checks.numbers("histogram", "values", values, finite=True)
+    if checks.plain_array("histogram", "bins", bins).ndim == 0:
+        checks.within("histogram", "bins", bins, 1, plot_checks.MOST)
+    else:
+        bins = plot_checks.edges("histogram", "bins", bins)
     counts, edges = np.histogram(values, bins)
+    if not counts.sum():
+        raise ValueError(
+            f"histogram: values must lie from {edges[0]:g} to {edges[-1]:g}, at least one of them, "
+            f"got {values.min():g} to {values.max():g}"
+        )
+    ax = panels() if ax is None else ax
     with matplotlib.rc_context(STYLE):
         ax.stairs(counts / counts.sum(), edges, fill=True, color=colour(concept), alpha=0.85)
         ax.set(xlabel=xlabel, ylabel="share of values")
@@ -225,6 +267,13 @@ def images(rows, *, labels=None, marks=None):
     >>> images({"noise": np.eye(3)[None].repeat(4, axis=0)}).shape
     (1, 4)
     """
+    rows = plot_checks.table("images", "rows", rows, _pictures)
+    if labels is not None:
+        labels = plot_checks.table("images", "labels", labels, plot_checks.words, least=0)
+    if marks is not None:
+        marks = plot_checks.table("images", "marks", marks, plot_checks.words, least=0)
+    if labels and marks:
+        _check_marks(labels, marks)
     columns = max(len(pictures) for pictures in rows.values())
     size = WIDTH / columns
     axes = panels(len(rows), columns, height=size + (0.55 if labels else 0.35), squeeze=False)
@@ -250,6 +299,22 @@ def images(rows, *, labels=None, marks=None):
     return axes
 
 
+def _pictures(operation, name, value):
+    return plot_checks.numbers(operation, name, value, "K", "H", "W", finite=True)
+
+
+def _check_marks(labels, marks):
+    """Each label must have its mark, which has a colour."""
+    for name, own in labels.items():
+        if len(marks.get(name, ())) < len(own):
+            raise ValueError(
+                f"images: marks[{name!r}] must be {len(own)} colours, one for each label, got "
+                f"{len(marks.get(name, ()))}"
+            )
+        for mark in marks[name]:
+            coloured("images", f"each of marks[{name!r}]", mark)
+
+
 def batch_circle(x_hat, dy, *, ax=None):
     """A normalized batch of three as a point on a circle, and what is left of a gradient there.
 
@@ -273,9 +338,14 @@ def batch_circle(x_hat, dy, *, ax=None):
     >>> ax.get_aspect()
     1.0
     """
+    plot_checks.look("batch_circle", ax=ax)
+    x_hat = plot_checks.vector("batch_circle", "x_hat", x_hat, 3, finite=True)
+    dy = plot_checks.vector("batch_circle", "dy", dy, 3, finite=True)
+    if not np.ptp(x_hat) > 0:
+        raise ValueError(f"batch_circle: x_hat must be numbers that differ, got {x_hat.tolist()}")
     ax = panels(height=WIDTH) if ax is None else ax
     plane = np.array([[-1, 1, 0], [-1, -1, 2]]) / np.sqrt([[2], [6]])
-    dot, arrow = plane @ np.ravel(x_hat), plane @ np.ravel(dy)
+    dot, arrow = plane @ x_hat, plane @ dy
     radius = np.hypot(*dot)
     along = dot * (arrow @ dot) / radius**2
     turn = np.linspace(0, 2 * np.pi, 121)
@@ -326,12 +396,15 @@ def bars(names, series, *, ylabel, ylim=None, ax=None):
     >>> len(ax.patches)
     2
     """
+    plot_checks.look("bars", ylabel=ylabel, ylim=ylim, ax=ax)
+    names = plot_checks.words("bars", "names", names)
+    series = plot_checks.table("bars", "series", series, plot_checks.vector, len(names))
     ax = panels() if ax is None else ax
     places, width = np.arange(len(names)), 0.8 / len(series)
     with matplotlib.rc_context(STYLE):
         for number, (name, own) in enumerate(zip(series, _colours(series), strict=True)):
             left = places - 0.4 + width * (number + 0.5)
-            ax.bar(left, np.ravel(series[name]), width * 0.9, color=own, label=name)
+            ax.bar(left, series[name], width * 0.9, color=own, label=name)
         ax.axhline(0, color=colour("muted"), linewidth=1)
         ax.set(ylabel=ylabel, ylim=ylim)
         ax.set_xticks(places, names)
@@ -366,8 +439,15 @@ def limits(names, values, limit, *, xlabel, within, beyond, xlim):
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['a', 'b']
     """
+    plot_checks.look("limits", xlabel=xlabel, within=within, beyond=beyond)
+    names = plot_checks.words("limits", "names", names)
+    values = plot_checks.vector("limits", "values", values, len(names))
+    plot_checks.length("limits", "limit", limit)
+    plot_checks.positive_ends("limits", "xlim", xlim)
+    if not min(xlim) <= limit <= max(xlim):
+        raise ValueError(f"limits: limit must lie in {tuple(xlim)}, got {limit!r}")
     ax = panels(height=0.9 + 0.27 * len(names))
-    values, rows = np.clip(np.ravel(values), *xlim), np.arange(len(names))
+    values, rows = np.clip(values, *xlim), np.arange(len(names))
     with matplotlib.rc_context(STYLE):
         ax.hlines(rows, *xlim, color=colour("grid"), linewidth=1, zorder=0)
         ax.axvline(limit, color=colour("ink"), linestyle="--", linewidth=1.2, zorder=1)
@@ -410,6 +490,15 @@ def marks(rows, columns, shares):
     >>> [text.get_text() for text in ax.texts]
     ['✗', '15%', '✓']
     """
+    rows, columns = (
+        plot_checks.words("marks", name, own)
+        for name, own in (("rows", rows), ("columns", columns))
+    )
+    shares = plot_checks.numbers("marks", "shares", shares, len(rows), len(columns), finite=True)
+    if shares.min() < 0 or shares.max() > 1:
+        raise ValueError(
+            f"marks: shares must lie in [0, 1], got {shares.min():g} to {shares.max():g}"
+        )
     ax = panels(height=1.4 + 0.29 * len(rows))
     with matplotlib.rc_context(STYLE):
         for (row, column), share in np.ndenumerate(np.asarray(shares, float)):
@@ -444,4 +533,10 @@ def leave_a_margin(ax, left=0.02):
     left : float
         Share of the width at the left; a fiftieth stays free at the right.
     """
-    ax.figure.get_layout_engine().set(rect=(left, 0, 0.98 - left, 1))
+    checks.instance("leave_a_margin", "ax", ax, Axes, "matplotlib axes")
+    checks.share("leave_a_margin", "left", left)
+    if left >= 0.98:
+        raise ValueError(f"leave_a_margin: left must leave room for the axes, got {left!r}")
+    layout = ax.figure.get_layout_engine()
+    if isinstance(layout, ConstrainedLayoutEngine):  # others have no such margin
+        layout.set(rect=(left, 0, 0.98 - left, 1))

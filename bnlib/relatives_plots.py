@@ -1,10 +1,13 @@
 """Figures of the norms' axes: which numbers of a batch share a mean and a variance."""
 
+import math
+
 import matplotlib
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from bnlib.plots import PAPER, STYLE, WIDTH, colour, leave_a_margin, panels
+from bnlib import checks, plot_checks
+from bnlib.plots import PAPER, STYLE, WIDTH, colour, coloured, leave_a_margin, panels
 
 
 def sharing(norm, norm_backward, shape):
@@ -32,16 +35,32 @@ def sharing(norm, norm_backward, shape):
     array([[0, 0, 0],
            [1, 1, 1]])
     """
+    checks.function("sharing", "norm", norm)
+    checks.function("sharing", "norm_backward", norm_backward)
+    shape = tuple(checks.counts("sharing", "shape", shape))
+    if math.prod(shape) > plot_checks.MOST:
+        raise ValueError(
+            f"sharing: shape must be that of at most {plot_checks.MOST} numbers, got {shape}"
+        )
     x = np.random.default_rng(0).normal(size=shape)
-    _, cache = norm(x)
+    _, cache = checks.pair("sharing", "norm", norm(x), "y and a cache")
     sets = np.full(shape, -1)
     for number, place in enumerate(np.ndindex(shape)):
         if sets[place] < 0:
             one = np.zeros(shape)
             one[place] = 1.0
-            sets[norm_backward(one, cache)[0] != 0] = number
+            sets[_dx(norm_backward(one, cache), shape) != 0] = number
             sets[place] = number  # a value that is alone has no gradient at all
     return np.unique(sets, return_inverse=True)[1].reshape(shape)
+
+
+def _dx(gradients, shape):
+    if not isinstance(gradients, tuple | list) or not gradients:
+        raise TypeError(
+            "sharing: norm_backward must return a tuple that begins with dx, got a "
+            f"{type(gradients).__name__}"
+        )
+    return plot_checks.numbers("sharing", "dx of norm_backward", gradients[0], *shape)
 
 
 def cells(sets, marked, *, title=""):
@@ -65,6 +84,12 @@ def cells(sets, marked, *, title=""):
     >>> len(ax.patches)
     25
     """
+    plot_checks.look("cells", title=title)
+    sets = plot_checks.numbers("cells", "sets", sets, "N", "C", "places")
+    plot_checks.at_most("cells", "sets", sets.ravel(), plot_checks.MOST)
+    marked = tuple(plot_checks.parts("cells", "marked", marked, 3, "the three numbers of a cell"))
+    for place, size in zip(marked, sets.shape, strict=True):
+        checks.within("cells", "each of marked", place, 0, size - 1)
     examples, channels, places = sets.shape
     gap = 1.1
     ax = panels(height=WIDTH * (channels + 1.8) / (examples * (places + gap) + 0.6))
@@ -133,13 +158,26 @@ def by_layer(series, *, ylabel, marks=None, ax=None):
     >>> ax.get_yscale()
     'log'
     """
+    plot_checks.look("by_layer", ylabel=ylabel, ax=ax)
+    series = plot_checks.table("by_layer", "series", series, plot_checks.numbers, "depth")
+    marks = {} if marks is None else plot_checks.table("by_layer", "marks", marks, _mark, least=0)
+    for name in series.keys() - marks.keys():
+        coloured("by_layer", "a name without a mark", name)
     ax = panels(height=3.2) if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for name, values in series.items():
-            own, dash = (marks or {}).get(name, (name, "-"))
+            own, dash = marks.get(name, (name, "-"))
             layer = np.arange(1, len(values) + 1)
             ax.plot(layer, values, color=colour(own), linestyle=dash, label=name)
         ax.set(xlabel="hidden layer", ylabel=ylabel, yscale="log")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, handlelength=2.6)
     return ax
+
+
+def _mark(operation, name, value):
+    own, dash = plot_checks.parts(operation, name, value, 2, "a colour and a dash")
+    return (
+        coloured(operation, f"the colour in {name}", own),
+        plot_checks.dash(operation, f"the dash in {name}", dash),
+    )

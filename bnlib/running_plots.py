@@ -5,7 +5,8 @@ import itertools
 import matplotlib
 import numpy as np
 
-from bnlib.plots import LINESTYLES, PAPER, STYLE, colour, panels
+from bnlib import checks, plot_checks
+from bnlib.plots import LINESTYLES, PAPER, STYLE, colour, coloured, panels
 
 
 def queue(labels, right, *, size, ax=None):
@@ -31,6 +32,15 @@ def queue(labels, right, *, size, ax=None):
     >>> [len(line.get_xdata()) for line in ax.lines]
     [1, 3]
     """
+    plot_checks.look("queue", ax=ax)
+    labels = plot_checks.classes("queue", "labels", labels)
+    right = checks.plain_array("queue", "right", right)
+    if right.dtype != bool or right.shape != labels.shape:
+        raise TypeError(
+            f"queue: right must be {len(labels)} truth values, got {right.dtype} of shape "
+            f"{right.shape}"
+        )
+    checks.count("queue", "size", size)
     ax = panels(height=1.7) if ax is None else ax
     places = np.arange(len(labels))
     heights = labels + 0.11 * (places % 7 - 3)  # neighbours of one class do not cover each other
@@ -78,6 +88,12 @@ def shares(x, series, at, *, xlabel, ylabel, ylim, styles, ax=None):
     >>> ax.lines[1].get_xdata().tolist()
     [1]
     """
+    plot_checks.look("shares", xlabel=xlabel, ylabel=ylabel, ylim=ylim, ax=ax)
+    x = plot_checks.numbers("shares", "x", x, "K")
+    series = plot_checks.table("shares", "series", series, plot_checks.numbers, len(x))
+    checks.within("shares", "at", at, 0, len(x) - 1)
+    styles = plot_checks.table("shares", "styles", styles, coloured)
+    plot_checks.has("shares", "styles", styles, series)
     ax = panels(height=2.2) if ax is None else ax
     with matplotlib.rc_context(STYLE):
         for (name, values), dash in zip(series.items(), itertools.cycle(LINESTYLES)):

@@ -3,7 +3,8 @@
 import matplotlib
 import numpy as np
 
-from bnlib.plots import PAPER, STYLE, colour, histogram, panels
+from bnlib import checks, plot_checks
+from bnlib.plots import PAPER, STYLE, colour, coloured, histogram, panels
 
 
 def percentiles(steps, bands, *, concept, xlabel, ylabel, ax=None):
@@ -31,8 +32,12 @@ def percentiles(steps, bands, *, concept, xlabel, ylabel, ax=None):
     >>> len(ax.lines)
     3
     """
+    plot_checks.look("percentiles", xlabel=xlabel, ylabel=ylabel, ax=ax)
+    coloured("percentiles", "concept", concept)
+    steps = plot_checks.numbers("percentiles", "steps", steps, "K")
+    bands = plot_checks.numbers("percentiles", "bands", bands, len(steps), 3)
     ax = panels() if ax is None else ax
-    low, middle, high = np.asarray(bands).T
+    low, middle, high = bands.T
     with matplotlib.rc_context(STYLE):
         own = colour(concept)
         ax.fill_between(steps, low, high, color=own, alpha=0.18, linewidth=0)
@@ -67,6 +72,12 @@ def places(values, *, bins, tops=None):
     >>> axes[0].get_title(loc="left")
     'before'
     """
+    bins = plot_checks.edges("places", "bins", bins)
+    values = plot_checks.table("places", "values", values, _place)
+    if tops is not None:
+        tops = plot_checks.parts("places", "tops", tops, len(values), f"{len(values)} heights")
+        for top in tops:
+            plot_checks.length("places", "each of tops", top)
     how = {"height": 1.3, "sharex": True, "sharey": tops is None, "squeeze": False}
     axes = panels(len(values), **how)[:, 0]
     for ax, (name, (concept, own)) in zip(axes, values.items(), strict=True):
@@ -79,6 +90,12 @@ def places(values, *, bins, tops=None):
         for ax, top in zip(axes, tops, strict=True):
             ax.set_ylim(0, top)
     return axes
+
+
+def _place(operation, name, value):
+    concept, own = plot_checks.parts(operation, name, value, 2, "a concept and an array")
+    coloured(operation, f"the concept in {name}", concept)
+    return concept, plot_checks.numbers(operation, f"the array in {name}", own, finite=True)
 
 
 def trade(points, *, xlabel, ylabel, marks=None, ax=None):
@@ -104,6 +121,12 @@ def trade(points, *, xlabel, ylabel, marks=None, ax=None):
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['plain']
     """
+    plot_checks.look("trade", xlabel=xlabel, ylabel=ylabel, ax=ax)
+    points = checks.sequence("trade", "points", points)
+    points = [_point("trade", "each of points", point) for point in points]
+    if not points:
+        raise ValueError("trade: points must be at least one, got none")
+    marks = {} if marks is None else plot_checks.table("trade", "marks", marks, _mark, least=0)
     ax = panels(height=3.2) if ax is None else ax
     named = set()
     with matplotlib.rc_context(STYLE):
@@ -114,7 +137,7 @@ def trade(points, *, xlabel, ylabel, marks=None, ax=None):
             look = {"color": own, "markerfacecolor": face, "markersize": 8, "linestyle": "none"}
             ax.plot(x, y, marker=marker, label=label, **look)
             named.add(concept)
-        for name, (marker, filled) in (marks or {}).items():
+        for name, (marker, filled) in marks.items():
             own = colour("muted")
             look = {"color": own, "markerfacecolor": own if filled else PAPER[0]}
             ax.plot([], [], marker, label=name, markersize=8, **look)
@@ -125,3 +148,20 @@ def trade(points, *, xlabel, ylabel, marks=None, ax=None):
             place |= {"columnspacing": 0.9, "handletextpad": 0.2}
         ax.legend(frameon=False, **place)
     return ax
+
+
+def _point(operation, name, value):
+    words = "concept, marker, whether it is filled, x, y"
+    concept, marker, filled, x, y = plot_checks.parts(operation, name, value, 5, words)
+    coloured(operation, f"the concept in {name}", concept)
+    _mark(operation, name, (marker, filled))
+    for axis, number in (("x", x), ("y", y)):
+        plot_checks.length(operation, f"{axis} in {name}", number)
+    return concept, marker, filled, x, y
+
+
+def _mark(operation, name, value):
+    marker, filled = plot_checks.parts(operation, name, value, 2, "a marker, whether it is filled")
+    plot_checks.marker(operation, f"the marker in {name}", marker)
+    checks.flag(operation, f"the last in {name}", filled)
+    return marker, filled

@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 
+from bnlib import plot_checks
 from bnlib.plots import STYLE, colour, panels
 
 TURN = np.linspace(0, 2 * np.pi, 73)
@@ -30,6 +31,11 @@ def clouds(tables, *, reach, notes=None):
     >>> [ax.get_title() for ax in axes]
     ['raw', 'white']
     """
+    tables = plot_checks.table("clouds", "tables", tables, _points)
+    plot_checks.length("clouds", "reach", reach)
+    if notes is None:
+        notes = {}
+    notes = plot_checks.table("clouds", "notes", notes, plot_checks.word, least=0)
     axes = np.atleast_1d(panels(1, len(tables), height=2.1))
     with matplotlib.rc_context(STYLE):
         for ax, (title, points) in zip(axes, tables.items(), strict=True):
@@ -39,7 +45,7 @@ def clouds(tables, *, reach, notes=None):
             ax.plot(*ellipse(points).T, color=colour("blue"), linewidth=2)
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
             ax.set_title(title)
-            ax.set_xlabel((notes or {}).get(title, ""))
+            ax.set_xlabel(notes.get(title, ""))
             ax.spines[:].set_visible(False)
     return axes
 
@@ -61,7 +67,12 @@ def ellipse(points):
     >>> np.abs(ellipse(points)).max(axis=0).round(3)
     array([4.243, 1.414])
     """
+    points = _points("ellipse", "points", points)
     mean = points.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(points.T, bias=True))
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     return mean + 2 * np.column_stack([np.cos(TURN), np.sin(TURN)]) @ root
+
+
+def _points(operation, name, value):
+    return plot_checks.numbers(operation, name, value, "N", 2, finite=True)

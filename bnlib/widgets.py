@@ -9,11 +9,12 @@ the question.
 import hashlib
 import itertools
 import json
-import math
 from dataclasses import dataclass
 from html import escape
 
-from bnlib import display
+from matplotlib.axes import Axes
+
+from bnlib import checks, display, plot_checks
 from bnlib.plots import PALETTE, PAPER
 
 PLAY_SECONDS = 6  # for all frames, unless that makes a frame shorter or longer than
@@ -55,21 +56,24 @@ def moving_figure(draw, values, *, label, text=str, guess=None, guess_axis="x"):
     >>> moving_figure(draw, [1, 2, 3], label="power")
     <moving figure: 3 frames by 'power', data 397f48b7>
     """
-    values = list(values)
+    checks.function("moving_figure", "draw", draw)
+    checks.function("moving_figure", "text", text)
+    plot_checks.word("moving_figure", "label", label)
+    values = checks.sequence("moving_figure", "values", values)
     if not values:
         raise ValueError("moving_figure: values must hold at least one value, got none")
     if guess is not None and not isinstance(guess, Guess):
         raise TypeError(f"moving_figure: guess must come from guess(…), got {type(guess).__name__}")
     if guess is not None and guess.options:
         raise ValueError("moving_figure: guess must ask for a number (low, high), got options")
-    if guess_axis not in ("x", "y"):
-        raise ValueError(f'moving_figure: guess_axis must be "x" or "y", got {guess_axis!r}')
+    checks.one_of("moving_figure", "guess_axis", guess_axis, ("x", "y"))
+    texts = plot_checks.words("moving_figure", "what text returns", map(text, values))
     drawn = [draw(value) for value in values]
     for axes in drawn:
         display.figure_of(axes, "moving_figure")
         if guess is not None:
             scale_of(display.main_axes(axes), guess_axis)
-    return MovingFigure(drawn, [text(value) for value in values], label, guess, guess_axis)
+    return MovingFigure(drawn, texts, label, guess, guess_axis)
 
 
 def guess(question, *, options=None, low=None, high=None, answer, unit="", because=""):
@@ -104,19 +108,22 @@ def guess(question, *, options=None, low=None, high=None, answer, unit="", becau
     Guess, then run this cell: Where is the mean?
       a number from 0 to 10 cm
     """
+    for name, value in (("question", question), ("unit", unit), ("because", because)):
+        plot_checks.word("guess", name, value)
     if options is not None:
-        options = tuple(map(str, options))
+        options = tuple(map(str, checks.sequence("guess", "options", options)))
         if low is not None or high is not None:
             raise ValueError("guess: expected options or low and high, got both")
-        if answer not in range(len(options)):
-            raise ValueError(
-                f"guess: answer must be an index of {len(options)} options, got {answer!r}"
-            )
+        if not options:
+            raise ValueError("guess: options must be at least one, got none")
+        checks.within("guess", "answer, an index of the options,", answer, 0, len(options) - 1)
         return Guess(question, options, None, None, int(answer), unit, because)
     if low is None or high is None:
         raise ValueError("guess: expected options, or low and high, got neither")
+    for name, value in (("low", low), ("high", high), ("answer", answer)):
+        plot_checks.size("guess", name, value)
     low, high, answer = float(low), float(high), float(answer)
-    if not (low <= answer <= high and math.isfinite(high - low)):
+    if not low <= answer <= high:
         raise ValueError(f"guess: answer must lie from {low:g} to {high:g}, got {answer:g}")
     return Guess(question, (), low, high, answer, unit, because)
 
@@ -209,6 +216,8 @@ class MovingFigure:
 
 def scale_of(axes, axis):
     """Return the scale of an axis if a guess can be placed on it."""
+    checks.instance("moving_figure", "what draw returns", axes, Axes, "matplotlib axes")
+    checks.one_of("moving_figure", "guess_axis", axis, ("x", "y"))
     scale = getattr(axes, f"get_{axis}scale")()
     if scale not in ("linear", "log"):
         raise ValueError(f"moving_figure: a guess needs a linear or log axis, got {scale!r}")
@@ -220,6 +229,7 @@ def scale_of(axes, axis):
 
 def moving_html(moving):
     """Return a moving figure as HTML: without a script the first frame and, if asked, the guess."""
+    checks.instance("moving_html", "moving", moving, MovingFigure, "a MovingFigure")
     frames = moving.frames()
     if moving.guess is not None:
         marks = [guess_mark(display.main_axes(axes), moving.guess_axis) for axes in moving.drawn]
@@ -247,6 +257,7 @@ def guess_mark(axes, axis):
     It carries what `moving.js` needs to place it: the axis and its scale, the two limits, and where
     in the SVG these two ends of the axis lie.
     """
+    scale = scale_of(axes, axis)
     figure = axes.get_figure(root=True)
     width, height = figure.get_size_inches() * 72  # one unit of the SVG is a point
     box = axes.get_window_extent().transformed(figure.transFigure.inverted())
@@ -258,7 +269,7 @@ def guess_mark(axes, axis):
     else:
         place = [*axes.get_ylim(), bottom, top]
         line, label = f"M{left} 0H{right}", f'x="{left + 4:g}" y="-4"'
-    data = json.dumps([axis, scale_of(axes, axis), *map(float, place)])
+    data = json.dumps([axis, scale, *map(float, place)])
     ink, paper = display.variable("ink"), display.variable("paper")
     halo = f"paint-order: stroke; stroke: {paper}; stroke-width: 3"
     return (
@@ -270,6 +281,7 @@ def guess_mark(axes, axis):
 
 def guess_html(guess):
     """Return a guess as a form, in which the details element alone gives the answer."""
+    checks.instance("guess_html", "guess", guess, Guess, "a Guess")
     if guess.options:
         group = f"bn-guess-{next(_forms)}"
         fields = "".join(
@@ -298,6 +310,9 @@ def guess_html(guess):
 
 def view(widget):
     """Return the part of a widget's bundle by which a notebook shows it."""
+    import ipywidgets
+
+    checks.instance("view", "widget", widget, ipywidgets.Widget, "a widget")
     kind = "application/vnd.jupyter.widget-view+json"
     return {kind: widget._repr_mimebundle_()[kind]}
 
@@ -306,6 +321,7 @@ def live_figure(moving):
     """Return a moving figure as a stack of frames that a slider and a play button turn over."""
     import ipywidgets
 
+    checks.instance("live_figure", "moving", moving, MovingFigure, "a MovingFigure")
     wide = {"width": "34rem", "max_width": "100%"}
     frames = [ipywidgets.HTML(card(svg), layout=wide) for svg in moving.frames()]
     stack = ipywidgets.Stack(frames, selected_index=0)
@@ -335,11 +351,14 @@ def live_figure(moving):
 
 def card(svg):
     """Return a frame on light paper, whatever the notebook's theme."""
+    plot_checks.word("card", "svg", svg)
     return f'<div style="background: {PAPER[0]}">{svg}</div>'
 
 
 def mark_guess(axes, axis, value):
     """Draw a guess into axes without moving their limits or their frame."""
+    scale_of(axes, axis)
+    plot_checks.size("mark_guess", "value", value)
     axes.autoscale(False)
     ink = PALETTE["ink"][0]
     if axis == "x":
@@ -361,6 +380,9 @@ def live_guess(guess, then=None):
     """Return a guess as widgets: the answer appears once a guess is made, which `then` is given."""
     import ipywidgets
 
+    checks.instance("live_guess", "guess", guess, Guess, "a Guess")
+    if then is not None:
+        checks.function("live_guess", "then", then)
     if guess.options:
         kind = ""
         field = ipywidgets.RadioButtons(options=guess.options, index=None, layout={"width": "auto"})

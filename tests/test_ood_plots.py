@@ -36,7 +36,7 @@ def test_each_mean_has_a_dot_where_the_dial_stands():
 
 
 def test_the_dial_stands_at_a_place_it_has():
-    with pytest.raises(ValueError, match="is not in"):
+    with pytest.raises(ValueError, match="meters: at must be one of"):
         meters(X, SERIES, 0.3, xlabel="alpha")
 
 

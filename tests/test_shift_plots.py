@@ -52,7 +52,7 @@ class TestPlaces:
         values = {"plain": ("plain", np.zeros(4)), "norm": ("batch norm", np.ones(4))}
         axes = places(values, bins=self.BINS, tops=(0.5, 2.0))
         assert [ax.get_ylim() for ax in axes] == [(0, 0.5), (0, 2)]
-        with pytest.raises(ValueError, match="zip"):
+        with pytest.raises(ValueError, match="tops must be 2 heights"):
             places(values, bins=self.BINS, tops=(0.5,))
 
 

@@ -70,11 +70,15 @@ def html_of(shown):
         (lambda: guess("?", answer=1), ValueError, "got neither"),
         (lambda: guess("?", low=1, answer=1), ValueError, "got neither"),
         (lambda: guess("?", options=["a"], low=1, high=2, answer=0), ValueError, "got both"),
-        (lambda: guess("?", options=["a", "b"], answer=2), ValueError, "an index of 2 options"),
-        (lambda: guess("?", options=["a", "b"], answer=-1), ValueError, "an index of 2 options"),
+        (
+            lambda: guess("?", options=["a", "b"], answer=2),
+            ValueError,
+            "index .* lie in 0..1, got 2",
+        ),
+        (lambda: guess("?", options=["a", "b"], answer=-1), ValueError, "index .* in 0..1, got -1"),
         (lambda: guess("?", low=1, high=2, answer=3), ValueError, "from 1 to 2, got 3"),
         (lambda: guess("?", low=2, high=1, answer=1.5), ValueError, "from 2 to 1, got 1.5"),
-        (lambda: guess("?", low=0, high=np.inf, answer=1), ValueError, "from 0 to inf"),
+        (lambda: guess("?", low=0, high=np.inf, answer=1), ValueError, "finite number, got inf"),
         (lambda: guess("?", low=0, high=1, answer=np.nan), ValueError, "got nan"),
     ],
 )
