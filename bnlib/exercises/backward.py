@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from bnlib import checks
 from bnlib.exercises import backward_mistakes, parameter_mistakes
 from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit
 from bnlib.exercises.derivations import BACKWARD
 from bnlib.exercises.examination import Exercise, examine, keeps_dtype
 from bnlib.exercises.forward import arguments, made_up_batches
-from bnlib.exercises.seeds import extra_examples
+from bnlib.exercises.seeds import check_seed, extra_examples
 from bnlib.normalization import batch_norm
 
 MISTAKES = (*backward_mistakes.MISTAKES, *parameter_mistakes.MISTAKES)
@@ -44,6 +45,9 @@ def check_backward(f, *, images=False, whole=False, seed=0):
     >>> check_backward(mine).mistakes
     ('variance_path_dropped',)
     """
+    check_seed("check_backward", seed)
+    checks.flag("check_backward", "images", images)
+    checks.flag("check_backward", "whole", whole)
     problem = misfit(f, ["dy", "cache"])
     if problem:
         return answer(False, [problem])

@@ -4,7 +4,7 @@ import numpy as np
 
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import by_shape, examine_number
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 SIZES = (5, 8, 7)
 
@@ -112,6 +112,7 @@ def check_drift(f, *, seed=0):
     >>> check_drift(lambda a, b: np.sqrt(np.mean((b - a) ** 2)) / a.std()).mistakes
     ('not_sorted',)
     """
+    check_seed("check_drift", seed)
     pairs = made_up_pairs(np.random.default_rng(seed), extra_examples(seed))
     return examine_number(
         "drift", DRIFT, DRIFT_MISTAKES, f, pairs,

@@ -16,7 +16,7 @@ from bnlib.exercises.evidence_mistakes import (
 )
 from bnlib.exercises.examination import Exercise, examine, objection, unwritten
 from bnlib.exercises.pointers import POINTERS
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 from bnlib.verdicts import Contrast, Rule, verdict
 
 SEEDS = (5, 4, 7, 10)  # few: 1.96 and t part
@@ -72,6 +72,7 @@ def check_interval(f, *, seed=0):
     >>> check_interval(mine).mistakes
     ('normal_for_t',)
     """
+    check_seed("check_interval", seed)
     problem = misfit(f, ["a", "b"])
     if problem:
         return answer(False, [problem])
@@ -145,6 +146,7 @@ def check_contrast(contrast, *, seed=0):
     >>> check_contrast(Contrast("BN", "loss area", weights, "less", 1.25, "log")).mistakes
     ('raw_rival',)
     """
+    check_seed("check_contrast", seed)
     if is_missing(contrast):
         return unwritten("there is no contrast")
     if not isinstance(contrast, Contrast):

@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 # Shapes (out, in) of the weights, one of them square; eps is large enough to be seen.
 LAYERS = [((2, 3), 0.5), ((3, 3), 0.2), ((4, 2), 0.1)]
@@ -141,6 +141,7 @@ def check_fold(f, *, seed=0):
     >>> check_fold(mine).mistakes
     ('bias_unscaled',)
     """
+    check_seed("check_fold", seed)
     problem = misfit(f, list(GIVEN))
     if problem:
         return answer(False, [problem])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bnlib import checks
 from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit, takes
 from bnlib.exercises.derivations import FORWARD
@@ -9,7 +10,7 @@ from bnlib.exercises.diagnosis import follow, same
 from bnlib.exercises.examination import Exercise, examine, failed, find, keeps_dtype, objection
 from bnlib.exercises.forward_mistakes import MISTAKES, ONE_PASS
 from bnlib.exercises.image_mistakes import IMAGE_MISTAKES
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 # The first batch can be shown in full; a square one finds sums over the wrong axis that numpy
 # refuses elsewhere. eps is large enough to be seen, and small beside some variances.
@@ -46,6 +47,8 @@ def check_forward(f, *, images=False, seed=0):
     gamma is missing: y is gamma * x_hat + beta. Go back to chapter
     forward_pass, “Four lines of arithmetic”, the line of y.
     """
+    check_seed("check_forward", seed)
+    checks.flag("check_forward", "images", images)
     problem = misfit(f, ["x", "gamma", "beta", "eps"])
     if problem and not takes(f, ["x", "gamma", "beta"], ["eps"]):
         return answer(False, [problem])

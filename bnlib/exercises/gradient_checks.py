@@ -8,6 +8,7 @@ from bnlib.exercises.blindness import Asked, reasons
 from bnlib.exercises.calling import a, ask, is_missing, misfit
 from bnlib.exercises.examination import COUNTS, failed, unwritten
 from bnlib.exercises.pointers import POINTERS
+from bnlib.exercises.seeds import check_seed
 
 SHOWN = 3  # how many of those that were let through are told
 
@@ -45,6 +46,7 @@ def check_gradient_check(f, *, seed=0):
     >>> check_gradient_check(mine).mistakes
     ('ones_upstream',)
     """
+    check_seed("check_gradient_check", seed)
     problem = misfit(f, ["forward", "backward", "rng"])
     if problem:
         return answer(False, [problem])

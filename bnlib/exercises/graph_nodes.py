@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from bnlib import graph
+from bnlib import checks, graph
 from bnlib.exercises.answers import answer, listed
 from bnlib.exercises.calling import Unfit, a, as_array, ask, is_missing, misfit
 from bnlib.exercises.diagnosis import follow, same
 from bnlib.exercises.examination import Exercise, examine, failed, objection
 from bnlib.exercises.graph_node_mistakes import INVERSE_ROOT, MATMUL, MUL, SQRT
 from bnlib.exercises.graph_sum_mistakes import MEAN, REPEAT, SUM, VARIANCE
-from bnlib.exercises.seeds import extra_examples
+from bnlib.exercises.seeds import check_seed, extra_examples
 from bnlib.gradcheck import COMPLEX_STEP
 from bnlib.graph import Node
 
@@ -59,8 +59,9 @@ def check_graph_node(f, node="mean", *, twice=False, seed=0):
     >>> check_graph_node(mean).mistakes
     ('share_forgotten',)
     """
-    if node not in OPERATIONS:
-        raise ValueError(f"check_graph_node: node must be one of {list(OPERATIONS)}, got {node!r}")
+    check_seed("check_graph_node", seed)
+    checks.flag("check_graph_node", "twice", twice)
+    checks.one_of("check_graph_node", "node", node, OPERATIONS)
     operation = OPERATIONS[node]
     problem = misfit(f, [*operation.shapes, *operation.settings])
     if problem:

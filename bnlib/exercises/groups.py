@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit, takes
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine, keeps_dtype
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 # Shape, groups and eps. The first batch can be shown in full; in the second and the last a map is
 # as wide as there are channels, so that numpy does not refuse gamma along the wrong axis.
@@ -222,6 +222,7 @@ def check_group_norm(f, *, seed=0):
     >>> check_group_norm(mine).mistakes
     ('instance_norm',)
     """
+    check_seed("check_group_norm", seed)
     given = ["x", "num_groups", "gamma", "beta"]
     problem = misfit(f, [*given, "eps"])
     if problem and not takes(f, given, ["eps"]):

@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, a, as_number, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, by_value, examine
-from bnlib.exercises.seeds import other_numbers
+from bnlib.exercises.seeds import check_seed, other_numbers
 
 GIVEN = ("n_a", "mean_a", "var_a", "n_b", "mean_b", "var_b")
 # Sizes are far from equal, once the other way round; the last are not whole deviations apart.
@@ -183,6 +183,7 @@ def check_merge(f, *, seed=0):
     >>> check_merge(mine).mistakes
     ('distance_forgotten',)
     """
+    check_seed("check_merge", seed)
     problem = misfit(f, list(GIVEN))
     if problem:
         return answer(False, [problem])

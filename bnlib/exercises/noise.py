@@ -4,7 +4,7 @@ import numpy as np
 
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import examine_number
-from bnlib.exercises.seeds import other_numbers
+from bnlib.exercises.seeds import check_seed, other_numbers
 
 # x_hat, skewness, kurtosis and batch size; the kurtosis exceeds 1 + skewness², as it always does.
 GIVEN = ("x_hat", "skewness", "kurtosis", "m")
@@ -122,5 +122,6 @@ def check_noise(f, *, seed=0):
     >>> check_noise(lambda x_hat, skewness, kurtosis, m: m**-0.5).mistakes
     ('scale_forgotten', 'skewness_forgotten')
     """
+    check_seed("check_noise", seed)
     cases = [dict(zip(GIVEN, case, strict=True)) for case in other_numbers(CASES, seed)]
     return examine_number("std", NOISE, NOISE_MISTAKES, f, cases, nouns=("case", "cases"))

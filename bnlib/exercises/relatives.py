@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 from bnlib.relatives import layer_norm
 
 # The first batch can be shown in full; more features than examples, and fewer.
@@ -190,6 +190,7 @@ def check_layer_norm_backward(f, *, seed=0):
     >>> check_layer_norm_backward(mine).mistakes
     ('mean_dropped',)
     """
+    check_seed("check_layer_norm_backward", seed)
     problem = misfit(f, ["dy", "cache"])
     if problem:
         return answer(False, [problem])

@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import as_number, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 GIVEN = ("gradient", "arrivals", "rates")
 # Numbers of parameters, and of arrivals. The first case can be shown in full.
@@ -141,6 +141,7 @@ def check_roughness(f, *, seed=0):
     >>> check_roughness(mine).mistakes
     ('not_divided',)
     """
+    check_seed("check_roughness", seed)
     problem = misfit(f, list(GIVEN))
     if problem:
         return answer(False, [problem])

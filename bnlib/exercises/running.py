@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import Unfit, a, as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 # --- the update in training -----------------------------------------------------------------------
 
@@ -188,6 +188,7 @@ def check_running_average(f, *, seed=0):
     >>> check_running_average(mine).mistakes
     ('biased_stored',)
     """
+    check_seed("check_running_average", seed)
     problem = misfit(f, list(UPDATED))
     if problem:
         return answer(False, [problem])
@@ -337,6 +338,7 @@ def check_evaluation(f, *, seed=0):
     >>> check_evaluation(mine).mistakes
     ('eps_outside',)
     """
+    check_seed("check_evaluation", seed)
     problem = misfit(f, list(APPLIED))
     if problem:
         return answer(False, [problem])

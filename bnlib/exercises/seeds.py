@@ -5,7 +5,14 @@ Seed 0 is the book's own. Any other gives a student batches that nobody else has
 
 import numpy as np
 
+from bnlib import checks
+
 MOST = 3  # examples that a batch may have more
+
+
+def check_seed(checker, seed):
+    """The seed of a checker must be a whole number, 0 or above, and no very long one."""
+    checks.count(checker, "seed", seed, least=0)
 
 
 def extra_examples(seed):

@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import as_array, is_missing, misfit
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import Exercise, examine
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 # --- mixed statistics -----------------------------------------------------------------------------
 
@@ -183,6 +183,7 @@ def check_mixed_statistics(f, *, seed=0):
     >>> check_mixed_statistics(mine).mistakes
     ('own_statistics_only',)
     """
+    check_seed("check_mixed_statistics", seed)
     given = ("x", "mean", "var", "prior", "eps")
     cases = mixed_cases(np.random.default_rng(seed), extra_examples(seed))
     return _examine("x_hat", MIXED, MIXED_MISTAKES, f, given, cases)
@@ -313,6 +314,7 @@ def check_energy(f, *, seed=0):
     >>> check_energy(mine).mistakes
     ('sign',)
     """
+    check_seed("check_energy", seed)
     given = ("logits", "temperature")
     cases = energy_cases(np.random.default_rng(seed), extra_examples(seed))
     return _examine("energy", ENERGY, ENERGY_MISTAKES, f, given, cases)

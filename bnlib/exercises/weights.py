@@ -5,7 +5,7 @@ import numpy as np
 from bnlib.exercises.calling import ask
 from bnlib.exercises.diagnosis import Mistake
 from bnlib.exercises.examination import examine_number
-from bnlib.exercises.seeds import other_numbers
+from bnlib.exercises.seeds import check_seed, other_numbers
 
 # Layers no two of which agree in any width, and rates and factors likewise.
 LAYERS = ((50, 20), (20, 80), (64, 256), (100, 10))
@@ -149,6 +149,7 @@ def check_scale(f, *, seed=0):
     >>> check_scale(lambda fan_in, fan_out: 2 / fan_in).mistakes
     ('variance_for_std',)
     """
+    check_seed("check_scale", seed)
     layers = [
         dict(zip(("fan_in", "fan_out"), layer, strict=True))
         for layer in other_numbers(LAYERS, seed)
@@ -179,6 +180,7 @@ def check_rate(f, *, seed=0):
     >>> check_rate(lambda lr, factor: lr * factor).mistakes
     ('factor_once',)
     """
+    check_seed("check_rate", seed)
     cases = [dict(zip(("lr", "factor"), case, strict=True)) for case in other_numbers(RATES, seed)]
     return examine_number("rate", RATE, RATE_MISTAKES, f, cases, nouns=("case", "cases"))
 

@@ -6,7 +6,7 @@ from bnlib.exercises.answers import answer
 from bnlib.exercises.calling import as_array, ask, is_missing, misfit, takes
 from bnlib.exercises.diagnosis import Mistake, follow, same
 from bnlib.exercises.examination import Exercise, examine
-from bnlib.exercises.seeds import enlarged, extra_examples
+from bnlib.exercises.seeds import check_seed, enlarged, extra_examples
 
 # The first batch can be shown in full; eps is large enough to be seen. All have enough examples:
 # else the covariance has no inverse, and where eps is forgotten there is nothing but rounding.
@@ -130,6 +130,7 @@ def check_whitening(f, *, seed=0):
     >>> check_whitening(lambda x, eps: (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)).mistakes
     ('batch_norm',)
     """
+    check_seed("check_whitening", seed)
     problem = misfit(f, ["x", "eps"])
     if problem and not takes(f, ["x"], ["eps"]):
         return answer(False, [problem])

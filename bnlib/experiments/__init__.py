@@ -3,6 +3,9 @@
 `python -m bnlib.experiments` runs them; the pages load what it has written.
 """
 
+import os
+
+from bnlib import checks
 from bnlib.experiments import (
     adapting,
     backward_pass,
@@ -76,10 +79,19 @@ def load(name, *, folder=None):
 
     Raises
     ------
+    TypeError
+        For a name that is no text, a folder that is none.
     ExperimentError
-        If there are none.
+        A ValueError: if there are none.
     """
+    checks.instance("load", "name", name, str, "text")
+    _check_folder("load", folder)
     return judging.load(records.results_folder(folder), name)
+
+
+def _check_folder(operation, folder):
+    if folder is not None:
+        checks.instance(operation, "folder", folder, str | os.PathLike, "a folder's name or None")
 
 
 def verdicts(chapter, folder=None):
@@ -98,9 +110,13 @@ def verdicts(chapter, folder=None):
 
     Raises
     ------
+    TypeError
+        For a chapter that is no text, a folder that is none.
     ExperimentError
-        If an experiment of the chapter has no results.
+        A ValueError: if an experiment of the chapter has no results.
     """
+    checks.instance("verdicts", "chapter", chapter, str, "text")
+    _check_folder("verdicts", folder)
     return judging.verdicts(ALL.values(), chapter, records.results_folder(folder))
 
 
@@ -123,7 +139,15 @@ def live(name, *, seeds=2, arms=None):
     ------
     AssertionError
         If a number differs from that in the file by more than the experiment's tolerance.
+    TypeError, ValueError
+        For seeds that are no count, arms that are no sequence of texts.
     ExperimentError
         If there are no such arms, seeds or results.
     """
+    checks.instance("live", "name", name, str, "text")
+    checks.count("live", "seeds", seeds)
+    if arms is not None:
+        arms = checks.sequence("live", "arms", arms)
+        for arm in arms:
+            checks.instance("live", "each of arms", arm, str, "text")
     return judging.live(find(name, ALL), records.results_folder(), seeds=seeds, arms=arms)
