@@ -74,7 +74,7 @@ STEPS = {
     ),
     "errors": Step(
         "every argument of every public function, spoilt in every way, is told in a sentence",
-        [pytest("tests/test_errors.py")],
+        [pytest("tests/test_errors.py"), pytest("tests/test_errors_drawing.py")],
         {"BNLIB_INPUTS": "1"},
     ),
     "coverage": Step(

@@ -422,8 +422,10 @@ ELSEWHERE = {
     ),
     "experiments": "a program for the terminal; tests/test_experiments.py",
     "exercises": "made to be given wrong functions; tests/test_exercises*.py",
-    **dict.fromkeys(("plots", "widgets", "display"), "drawing; a second step"),
-    **dict.fromkeys(("graph_drawing", "graph_layout", "graph_words"), "drawing; a second step"),
+    **dict.fromkeys(("plots", "widgets", "display"), "tests/test_errors_drawing.py"),
+    **dict.fromkeys(
+        ("graph_drawing", "graph_layout", "graph_words"), "tests/test_errors_drawing.py"
+    ),
     **dict.fromkeys(("downloads", "__main__"), "files and the network; tests of their own"),
     **dict.fromkeys(("compiled", "kernels"), "need numba; tests/test_compiled.py"),
 }
