@@ -30,6 +30,7 @@ from victims import (
 from bnlib import checkpoints
 
 DAY = 86_400
+PAGE = 4096  # what a disk of memory is made of, in bytes
 
 
 # --- a full disk ---------------------------------------------------------------------------------
@@ -50,11 +51,12 @@ def small_disk(folder, size="24m"):
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def fill(filler):
-    """Write until nothing more fits."""
+def fill(filler, pages=0):
+    """Write until nothing more fits, then leave room for so many pages of memory."""
     with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
-        while file.write(b"\0" * 4096):
+        while file.write(b"\0" * PAGE):
             pass
+    os.truncate(filler, max(0, filler.stat().st_size - pages * PAGE))
 
 
 def mountable(folder):
@@ -87,22 +89,17 @@ def disk(root):
     runner = Runner(root / "runner")
     runner.wish(0)
     runner.results.mkdir()
-    notebooks = Notebooks(root / "notebooks").learn()
-    notebooks.wish(0)
     for name, victim, folder in (
         ("downloader", downloader, downloader.path.parent),
         ("runner", runner, runner.results),
-        ("notebooks", notebooks, notebooks.book),
     ):
         with small_disk(folder) as filler:
             fill(filler)
             yield from refused(name, victim, contents(folder), folder)
             filler.unlink()
-            code, said = victim.run()
-            if code:
-                yield f"{name}: with room again exit code {code}: {said[-500:]}"
-            yield from (f"{name}, with room again: {it}" for it in victim.wrong())
+            yield from room_again(name, victim)
     downloader.closed()
+    yield from full_for_the_notebooks(root / "notebooks")
     yield from full_for_the_book(root / "book")
 
 
@@ -123,6 +120,39 @@ def full_for_the_saver(folder):
         checkpoints.load(network(0), folder / "network.npz")
 
 
+def full_for_the_notebooks(folder):
+    """Yield it if a run that finds room for none or some of its files leaves a torn one."""
+    notebooks = Notebooks(folder).learn()
+    for pages in (0, 1, 2, 4, 8, 16):
+        notebooks.wish(0)  # the ledger that is there has the other outcome
+        with small_disk(notebooks.book) as filler:
+            fill(filler, pages)
+            if pages:
+                yield from some_room(notebooks, pages)
+            else:
+                yield from refused("notebooks", notebooks, contents(notebooks.book), notebooks.book)
+            filler.unlink()
+            yield from room_again("notebooks", notebooks)
+
+
+def some_room(notebooks, pages):
+    """Yield it if a run that may end well or not leaves what no run makes, or says nothing."""
+    code, said = notebooks.run()
+    if code and ("No space left" not in said or "Traceback" in said):
+        yield f"notebooks: with {pages} pages free exit code {code}: {said[-300:]}"
+    yield from (f"notebooks, {pages} pages free: {it}" for it in notebooks.torn())
+    if not code:
+        yield from (f"notebooks, {pages} pages were enough: {it}" for it in notebooks.wrong())
+
+
+def room_again(name, victim):
+    """Yield it if the job cannot be done once there is room."""
+    code, said = victim.run()
+    if code:
+        yield f"{name}: with room again exit code {code}: {said[-500:]}"
+    yield from (f"{name}, with room again: {it}" for it in victim.wrong())
+
+
 def full_for_the_book(folder):
     """Yield it if a build on disks of several sizes is taken for one, or cannot be mended."""
     book = Book(folder).learn()
@@ -136,10 +166,7 @@ def full_for_the_book(folder):
                 yield f"book: on a disk of {size} exit code {code}: {said[-300:]}"
             yield from (f"book, full disk: {it}" for it in book.torn())
             subprocess.run(["mount", "-o", "remount,size=100m", folder / "_build"], check=True)
-            code, said = book.run()
-            if code:
-                yield f"book: with room again exit code {code}: {said[-500:]}"
-            yield from (f"book, with room again: {it}" for it in book.wrong())
+            yield from room_again("book", book)
 
 
 # --- a clock that goes back ----------------------------------------------------------------------
