@@ -30,6 +30,7 @@ SKIPS = {
     "test_make.py": (1, "Windows"),
     "test_ood.py": (1, "no PyTorch"),
     "test_optim.py": (1, "no PyTorch"),
+    "test_pictures.py": (1, "another matplotlib"),
     "test_properties.py": (1, "no PyTorch"),
     "test_side_by_side.py": (1, "no jupyter_cache"),
     "test_torch.py": (1, "no PyTorch"),

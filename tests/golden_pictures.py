@@ -1,0 +1,95 @@
+"""A digest of what every drawing function draws and every telling one tells, for its good call.
+
+    python tests/golden_pictures.py     # writes golden_pictures.json, after a drawing was changed
+
+Look at the pictures before you commit the digests: `--show FOLDER` writes them there.
+"""
+
+import contextlib
+import hashlib
+import inspect
+import io
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import calls
+import calls_drawing
+import matplotlib
+
+from bnlib import display
+
+REQUIRED = inspect.Parameter.empty
+STORED = Path(__file__).with_suffix(".json")
+# What has new names or other bytes in it each time.
+CHANGING = """
+    display.Picture display.inline_svg display.png display.show
+    widgets.guess widgets.live_figure widgets.moving_figure widgets.moving_html widgets.view
+""".split()
+DRAWING = ("plots.", "widgets.", "graph_drawing.", "graph_words.", "graph_layout.", "display.")
+NAMES = [
+    name
+    for name in calls_drawing.GOOD
+    if any(part in name for part in DRAWING) and name.split(":")[0] not in CHANGING
+]
+# Numbers are compared to a hundredth of a point; names are made from all digits.
+NUMBER, MADE_UP = re.compile(r"-?\d+\.\d+(e-?\d+)?"), re.compile(r"\b[a-z]+[0-9a-f]{10,}\b")
+
+
+def svg(drawn):
+    """A figure as SVG, texts as texts."""
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "bnlib", "svg.fonttype": "none"}):
+        display.figure_of(drawn, "svg").savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def picture(name, every=True):
+    """What a good call gives, with every argument or what it needs: SVG, HTML, or a value."""
+    function, arguments = calls.function_of(name), calls_drawing.GOOD[name]()
+    if not every:
+        parameters = inspect.signature(function).parameters
+        arguments = {k: v for k, v in arguments.items() if parameters[k].default is REQUIRED}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            result = function(**arguments)
+        except ValueError as error:  # it has to be told more
+            return str(error)
+    if hasattr(result, "_repr_mimebundle_") and not hasattr(result, "comm"):
+        bundle = result._repr_mimebundle_()
+        text = json.dumps(bundle[0] if isinstance(bundle, tuple) else bundle, sort_keys=True)
+    else:
+        for drawn in (result, arguments.get("ax")):
+            with contextlib.suppress(TypeError):
+                text = svg(drawn)
+                break
+        else:
+            text = repr(list(result) if hasattr(result, "__next__") else result)
+    text = NUMBER.sub(lambda number: f"{float(number[0]) + 0.0:.2f}", text + printed.getvalue())
+    return re.sub(r" at 0x[0-9a-f]+", "", MADE_UP.sub("…", text))
+
+
+def digests(name):
+    """Sixteen digits of each of its two pictures."""
+    pictures = (picture(name), picture(name, every=False))
+    return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in pictures]
+
+
+def main(arguments):
+    """Write the digests, or the pictures themselves."""
+    if arguments[:1] == ["--show"]:
+        for name in NAMES:
+            (Path(arguments[1]) / f"{name.replace(':', '-')}.svg").write_text(picture(name))
+        return
+    stored = {name: digests(name) for name in NAMES}
+    stored["matplotlib"] = matplotlib.__version__
+    STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(NAMES)} functions")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
