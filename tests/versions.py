@@ -51,9 +51,9 @@ def interpreter(name):
 def bring(name, folder):
     """The Python of an environment in which everything is installed, or was the last time."""
     python, stamp = folder / "bin" / "python", folder / "settings.txt"
-    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lock = ROOT / "requirements.lock"
-    wanted = settings + lock.read_text(encoding="utf-8")
+    wanted = f"{project}\n{lock.read_text(encoding='utf-8')}"  # a linter's settings do not matter
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python
     subprocess.run([interpreter(name).path, "-m", "venv", "--clear", folder], check=True)
@@ -63,7 +63,7 @@ def bring(name, folder):
         subprocess.run([*pip, "--no-build-isolation", "--no-deps", "-e", ROOT], check=True)
     else:
         limits = folder / "limits.txt"
-        bounds = oldest(tomllib.loads(settings)["project"]) if name == "oldest" else []
+        bounds = oldest(project) if name == "oldest" else []
         limits.write_text("\n".join(bounds), encoding="utf-8")
         subprocess.run([*pip, "-e", f"{ROOT}[test,book]", "-c", limits], check=True)
     stamp.write_text(wanted, encoding="utf-8")
