@@ -31,8 +31,9 @@ class BatchNormCache(NamedTuple):
         The batch itself, float32 or float64.
     gamma : ndarray of shape (C,)
         The scale that was used.
-    statistics : ndarray of shape (3, C)
+    statistics : ndarray of shape (4, C)
         Mean, biased variance and 1 / sqrt(var + eps), float64; also as `mean`, `var`, `inv_std`.
+        Last what rounding has left out of the mean.
     """
 
     x: np.ndarray
@@ -57,7 +58,7 @@ class BatchNormCache(NamedTuple):
     @property
     def x_hat(self):
         """The normalized batch, before gamma and beta: computed when asked for."""
-        return _affine(self.x, self.mean, self.inv_std, 0)
+        return _affine(self.x, self.mean, self.inv_std, -self.statistics[3] * self.inv_std)
 
 
 def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
@@ -97,7 +98,7 @@ def batch_norm(x, gamma=None, beta=None, *, eps=1e-5):
     beta = np.zeros(channels, dtype) if beta is None else np.ascontiguousarray(beta, dtype)
     flat = _flat(np.asarray(x, dtype))
     y = np.empty(flat.shape, dtype)
-    statistics = np.empty((3, channels))
+    statistics = np.empty((4, channels))
     forward = _kernel("rows_forward" if flat.ndim == 2 else "planes_forward")
     forward(flat, gamma, beta, float(eps), y, statistics)
     return _restored(y, x), BatchNormCache(_shaped(flat, x), gamma, statistics)
@@ -119,6 +120,11 @@ def batch_norm_backward(dy, cache):
         Shape and dtype of dy.
     dgamma, dbeta : ndarray of shape (C,)
         float32 for float16 gradients.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the reference.
     """
     name = "batch_norm_backward"
     dy = checks.float_array(name, "dy", dy)
@@ -157,6 +163,11 @@ def batch_norm_inference(x, mean, var, gamma=None, beta=None, *, eps=1e-5):
     -------
     y : ndarray
         Shape and dtype of x.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the reference.
     """
     arguments = (mean, var, gamma, beta)
     x, mean, var, gamma, beta = _checked_inference(x, *arguments, eps)
@@ -179,6 +190,8 @@ class BatchNorm(layers.BatchNorm):
 
     Raises
     ------
+    TypeError, ValueError
+        As `bnlib.layers.BatchNorm`.
     ModuleNotFoundError
         Without numba, when the layer is made.
     """

@@ -9,6 +9,9 @@ the first values, `shift`) while the digits are still there, add up BLOCK rows i
 add up the blocks in float64. Where the first values were a bad guess, or a square overflowed or
 vanished, the channel is measured once more, in float64 throughout. Four rows at a time, because a
 sum that is kept in memory is then loaded and stored once for four additions.
+
+A float64 mean far from zero has no digits left for the last bits of x_hat: what rounding leaves out
+of it is kept beside it as `low`, and subtracted in its turn.
 """
 
 import math
@@ -22,8 +25,8 @@ SMALL = 1e-30  # squares of float32 numbers lose digits a little below this
 
 
 def rows_forward(x, gamma, beta, eps, y, statistics):
-    """Fill y, and `statistics` with the rows mean, var, inv_std, for x (N, C)."""
-    mean, var, inv_std = statistics[0], statistics[1], statistics[2]
+    """Fill y, and `statistics` with the rows mean, var, inv_std, low, for x (N, C)."""
+    mean, var, inv_std, low = statistics[0], statistics[1], statistics[2], statistics[3]
     count, channels = x.shape
     head = min(HEAD, count)
     shift = np.empty(channels, x.dtype)
@@ -64,6 +67,7 @@ def rows_forward(x, gamma, beta, eps, y, statistics):
         rest = wide_sum[j] / count
         var[j] = wide_square[j] / count - rest * rest
         mean[j] = shift[j] + rest
+        low[j] = rest - (mean[j] - shift[j])
     for j in range(channels):
         rest = mean[j] - shift[j]
         if not (rest * rest <= FAR * var[j] and SMALL < var[j] + eps < np.inf):
@@ -80,12 +84,13 @@ def rows_forward(x, gamma, beta, eps, y, statistics):
             spread = spread / count - rest * rest
             var[j] = 0.0 if spread < 0 else spread  # rounding; NaN stays
             mean[j] = centre + rest
+            low[j] = rest - (mean[j] - centre)
     scale, offset = block_sum, block_square  # their memory is free again
     for j in range(channels):
         shift[j] = mean[j]
         inv_std[j] = 1 / math.sqrt(var[j] + eps)
         scale[j] = inv_std[j] * gamma[j]
-        offset[j] = beta[j] - (mean[j] - shift[j]) * inv_std[j] * gamma[j]
+        offset[j] = beta[j] - (mean[j] - shift[j] + low[j]) * inv_std[j] * gamma[j]
     for i in range(count):
         for j in range(channels):
             y[i, j] = (x[i, j] - shift[j]) * scale[j] + offset[j]
@@ -93,7 +98,7 @@ def rows_forward(x, gamma, beta, eps, y, statistics):
 
 def rows_backward(dy, x, gamma, statistics, dx, gradients):
     """Fill dx, and `gradients` with the rows dgamma, dbeta, for x (N, C)."""
-    mean, inv_std = statistics[0], statistics[2]
+    mean, inv_std, low = statistics[0], statistics[2], statistics[3]
     dgamma, dbeta = gradients[0], gradients[1]
     count, channels = x.shape
     shift = mean.astype(x.dtype)
@@ -124,13 +129,14 @@ def rows_backward(dy, x, gamma, statistics, dx, gradients):
             wide_product[j] += block_product[j]
 
     for j in range(channels):
-        rest = mean[j] - shift[j]
+        rest = mean[j] - shift[j] + low[j]
         wide_product[j] = (wide_product[j] - rest * wide_sum[j]) * inv_std[j]
         slope[j] = inv_std[j] * gamma[j]
     average, along = block_sum, block_product  # their memory is free again
     for j in range(channels):
         along[j] = inv_std[j] * wide_product[j] / count
-        average[j] = (wide_sum[j] - (mean[j] - shift[j]) * inv_std[j] * wide_product[j]) / count
+        rest = mean[j] - shift[j] + low[j]
+        average[j] = (wide_sum[j] - rest * inv_std[j] * wide_product[j]) / count
     dgamma[:] = wide_product
     dbeta[:] = wide_sum
     for i in range(count):
@@ -146,8 +152,8 @@ def rows_affine(x, shift, scale, offset, y):
 
 
 def planes_forward(x, gamma, beta, eps, y, statistics):
-    """Fill y, and `statistics` with the rows mean, var, inv_std, for x (N, C, S)."""
-    mean, var, inv_std = statistics[0], statistics[1], statistics[2]
+    """Fill y, and `statistics` with the rows mean, var, inv_std, low, for x (N, C, S)."""
+    mean, var, inv_std, low = statistics[0], statistics[1], statistics[2], statistics[3]
     examples, channels, size = x.shape
     count, head = examples * size, min(HEAD, size)
     block_sum, block_square = np.empty(size, x.dtype), np.empty(size, x.dtype)
@@ -184,6 +190,7 @@ def planes_forward(x, gamma, beta, eps, y, statistics):
         rest = wide_sum / count
         spread = wide_square / count - rest * rest
         centre = shift + rest
+        low[k] = rest - (centre - shift)
         if not (rest * rest <= FAR * spread and SMALL < spread + eps < np.inf):
             centre = np.float64(0)
             for i in range(examples):
@@ -199,11 +206,13 @@ def planes_forward(x, gamma, beta, eps, y, statistics):
             rest /= count
             spread = spread / count - rest * rest
             spread = 0.0 if spread < 0 else spread  # rounding; NaN stays
+            first = centre
             centre += rest
+            low[k] = rest - (centre - first)
         mean[k], var[k], inv_std[k] = centre, spread, 1 / math.sqrt(spread + eps)
         shift = x.dtype.type(centre)
         scale = x.dtype.type(inv_std[k] * gamma[k])
-        offset = x.dtype.type(beta[k] - (centre - shift) * inv_std[k] * gamma[k])
+        offset = x.dtype.type(beta[k] - (centre - shift + low[k]) * inv_std[k] * gamma[k])
         for i in range(examples):
             for j in range(size):
                 y[i, k, j] = (x[i, k, j] - shift) * scale + offset
@@ -211,7 +220,7 @@ def planes_forward(x, gamma, beta, eps, y, statistics):
 
 def planes_backward(dy, x, gamma, statistics, dx, gradients):
     """Fill dx, and `gradients` with the rows dgamma, dbeta, for x (N, C, S)."""
-    mean, inv_std = statistics[0], statistics[2]
+    mean, inv_std, low = statistics[0], statistics[2], statistics[3]
     dgamma, dbeta = gradients[0], gradients[1]
     examples, channels, size = x.shape
     count = examples * size
@@ -242,7 +251,7 @@ def planes_backward(dy, x, gamma, statistics, dx, gradients):
                 wide_sum += block_sum[j]
                 wide_product += block_product[j]
 
-        rest = mean[k] - shift
+        rest = mean[k] - shift + low[k]
         product = (wide_product - rest * wide_sum) * inv_std[k]
         dgamma[k], dbeta[k] = product, wide_sum
         slope = x.dtype.type(inv_std[k] * gamma[k])

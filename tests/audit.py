@@ -67,9 +67,12 @@ def covered():
 
 STEPS = {
     "properties": Step(
-        "no norm is further from the truth than its problem demands, nor than PyTorch's: thousands"
-        " of inputs of each kind",
-        [pytest("tests/test_properties.py", "--hypothesis-show-statistics")],
+        "no norm, in numpy or compiled, is further from the truth than its problem demands, nor"
+        " than PyTorch's: thousands of inputs of each kind",
+        [
+            pytest("tests/test_properties.py", "--hypothesis-show-statistics"),
+            pytest("tests/test_compiled.py", "-k", "truth or long or further or averages"),
+        ],
         {"BNLIB_INPUTS": "2000"},
     ),
     "errors": Step(

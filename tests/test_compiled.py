@@ -1,7 +1,8 @@
 """`bnlib.compiled` beside the reference: equal results, errors and state; exact statistics.
 
 Without numba all but two tests are skipped, in CI they fail. NUMBA_DISABLE_JIT=1 runs the loops as
-plain Python, for coverage.
+plain Python, for coverage. The oracle of `test_properties` judges here, too: in an
+audit with BNLIB_INPUTS inputs of each kind, in every layout, and beside PyTorch.
 """
 
 import builtins
@@ -12,6 +13,11 @@ import sys
 
 import numpy as np
 import pytest
+import test_properties as properties
+from hypothesis import given
+from hypothesis import strategies as st
+from inputs import INPUTS, KINDS, long_shapes, tried
+from test_properties import torch  # noqa: F401 (a fixture)
 
 from bnlib import compiled, datasets, layers, normalization, optim, training
 
@@ -186,6 +192,58 @@ def test_a_channel_without_spread_gives_beta_and_no_gradient(x):
     np.testing.assert_array_equal(np.moveaxis(y, 1, -1) - beta, 0)
     np.testing.assert_array_equal(cache.var, 0)
     np.testing.assert_array_equal(dx, 0)
+
+
+# --- the oracle ----------------------------------------------------------------------------------
+
+
+class Compiled(properties.Case):
+    """One call of batch norm in machine code."""
+
+    def bnlib(self, **_):
+        """y, the cache, the gradients."""
+        y, cache = compiled.batch_norm(self.x, self.gamma, self.beta, eps=self.eps)
+        return y, cache, compiled.batch_norm_backward(self.dy, cache)
+
+
+def cases(**options):
+    """As the oracle's; in CI not in the layouts for which numba compiles anew."""
+    made = properties.cases(norms=["batch_norm"], **options).map(lambda case: Compiled(*case))
+    return made if INPUTS else made.map(plainly_laid_out)
+
+
+def plainly_laid_out(case):
+    """x and dy writeable and aligned, their axes in the same order in memory."""
+    return case._replace(x=np.array(case.x, order="K"), dy=np.array(case.dy, order="K"))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, None])
+@given(data=st.data())
+@tried(3)
+def test_it_is_no_further_from_the_truth_than_the_problem_demands(kind, data):
+    properties.check(data.draw(cases(kinds=[kind])))
+
+
+@given(case=cases(shapes=long_shapes))
+@tried(8)
+def test_nor_is_it_where_columns_are_long(case):
+    properties.check(case)
+
+
+if INPUTS:  # in CI nothing here waits for PyTorch
+
+    @pytest.mark.parametrize("kind", [*KINDS, None])
+    @given(data=st.data())
+    @tried(3)
+    def test_nor_further_than_pytorch_s(torch, kind, data):
+        properties.check_beside(torch, data.draw(cases(kinds=[kind])))
+
+
+@given(history=properties.histories(compiled.BatchNorm))
+@tried(20)
+def test_its_running_averages_are_those_of_the_batches_or_nothing_happens(history):
+    layer, xs = history
+    properties.check_history(layer, xs if INPUTS else [np.array(x, order="K") for x in xs])
 
 
 # --- channels do not see each other ---------------------------------------------------------------
