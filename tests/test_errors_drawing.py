@@ -102,8 +102,8 @@ def test_a_wrong_argument_is_told_in_one_sentence_and_leaves_no_mark(name, reque
     finish(calls.function_of(name)(**calls_drawing.GOOD[name]()))
     excused = NOT_ASKED.get(name.split(":")[0], "").split()
     faults, found = [], set()
-    for argument, kind, arguments in calls_drawing.bad_arguments(name):
-        said = chosen(name, argument, kind) and fault(name, arguments)
+    for argument, kind, make in calls_drawing.bad_arguments(name):
+        said = chosen(name, argument, kind) and fault(name, make())
         if said:
             found.add(argument)
             if argument not in excused:
