@@ -124,7 +124,7 @@ def living():
     """Every function in this process, by its module and its qualified name."""
     found = defaultdict(list)
     for each in gc.get_objects():
-        if isinstance(each, FunctionType):
+        if type(each) is FunctionType:  # isinstance would ask strange objects, and some warn
             found[each.__globals__.get("__name__"), each.__code__.co_qualname].append(each)
     return found
 

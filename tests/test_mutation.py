@@ -28,6 +28,7 @@ from mutation import (
 )
 
 LISTED = listed()
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
 @pytest.mark.parametrize(("mutant", "reason"), LISTED, ids=[mutant.where for mutant, _ in LISTED])
