@@ -1,0 +1,141 @@
+"""The stored choices of learning rates follow from the stored scores, by the code that chose them.
+
+Each chooser runs again with a stand-in for training that looks a score up in the stored file: the
+grid must grow to the same places, and the file and the choices must come out to the letter.
+"""
+
+import ast
+import json
+from dataclasses import replace
+
+import pytest
+
+from bnlib.experiments import (
+    arms,
+    distribution_shift,
+    full_scale,
+    full_scale_rates,
+    relatives,
+    training,
+    tuning,
+    whitening,
+)
+
+
+def stored(module):
+    return json.loads(module.SCORES.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """A function that gives a module an empty place for its scores."""
+
+    def fresh(module):
+        monkeypatch.setattr(module, "SCORES", tmp_path / module.SCORES.name)
+
+    return fresh
+
+
+def look_up(monkeypatch, score):
+    """Let every chooser measure by a function of one job."""
+    monkeypatch.setattr(tuning, "in_parallel", lambda scores, jobs: [score(*job) for job in jobs])
+
+
+def on_the_ladder(by_rate, places):
+    return [by_rate[f"{tuning.rate(place):g}"] for place in places]
+
+
+def test_the_rates_of_most_arms(monkeypatch, fresh, tmp_path):
+    scores, choices = stored(tuning), tuning.CHOICES.read_text(encoding="utf-8")
+    look_up(
+        monkeypatch, lambda arm, score, places, seed: on_the_ladder(scores[arm.description], places)
+    )
+    fresh(tuning)
+    monkeypatch.setattr(tuning, "CHOICES", tmp_path / "learning_rates.py")
+    tuning.CHOICES.write_text(choices.replace("LEARNING_RATES", "LEARNING_RATES: old", 1))
+    tuning.main()
+    assert stored(tuning) == scores
+    assert tuning.CHOICES.read_text(encoding="utf-8") == choices
+
+
+def test_what_has_scores_is_not_measured_again(monkeypatch, fresh, tmp_path):
+    scores = stored(tuning)
+    fresh(tuning)
+    monkeypatch.setattr(tuning, "CHOICES", tmp_path / "learning_rates.py")
+    tuning.CHOICES.write_text("")
+    tuning.SCORES.write_text(json.dumps({**scores, "an arm of old": {"1": 0.5}}))
+    look_up(monkeypatch, None)
+    tuning.main()
+    assert stored(tuning) == scores
+
+
+def test_the_rates_of_the_relatives(monkeypatch, fresh, capsys):
+    scores = stored(relatives)
+    names = {arm: name for name, (arm, _) in relatives.untuned().items()}
+    look_up(monkeypatch, lambda arm, places, seed: on_the_ladder(scores[names[arm]], places))
+    fresh(relatives)
+    relatives.choose()
+    assert stored(relatives) == scores
+    rates = ast.literal_eval(capsys.readouterr().out)
+    assert relatives.CONV_RATES.items() <= rates.items()
+
+
+def test_the_rates_of_whitened_networks(monkeypatch, fresh, capsys):
+    scores = stored(whitening)
+    names = {arm: name for name, arm in whitening.candidates().items()}
+
+    def score(arm, place, seed):
+        return [scores[how][names[arm]][f"{tuning.rate(place):g}"] for how in whitening.WANTED]
+
+    look_up(monkeypatch, score)
+    fresh(whitening)
+    whitening.choose()
+    assert stored(whitening) == scores
+    assert capsys.readouterr().out.strip() == str(whitening.best(scores))
+
+
+def test_the_rates_of_coloured_digits(monkeypatch, fresh, capsys):
+    scores = stored(distribution_shift)
+    monkeypatch.setattr(
+        distribution_shift,
+        "_scores",
+        lambda kind, pixels, places, seed: on_the_ladder(scores[f"{kind} {pixels}"], places),
+    )
+    fresh(distribution_shift)
+    distribution_shift.choose()
+    again = stored(distribution_shift)
+    # Of two means that are equal once rounded the larger one had made one grid grow further.
+    assert scores["BN light"]["0.3"] == scores["BN light"]["1"]
+    assert again == scores | {"BN light": {k: v for k, v in scores["BN light"].items() if k != "3"}}
+    assert ast.literal_eval(capsys.readouterr().out) == distribution_shift.RATES
+
+
+def test_the_rates_of_full_scale(monkeypatch, fresh, capsys):
+    scores = stored(full_scale_rates)
+    names = {
+        (data, arm): name
+        for data, (table, _, _) in full_scale_rates.TASKS.items()
+        for name, arm in table.items()
+    }
+    look_up(
+        monkeypatch,
+        lambda data, arm, places, seed: on_the_ladder(scores[names[data, arm]], places),
+    )
+    fresh(full_scale_rates)
+    full_scale_rates.main()
+    assert stored(full_scale_rates) == scores
+    assert ast.literal_eval(capsys.readouterr().out) == full_scale.RATES
+
+
+@pytest.mark.parametrize("score", ["end", "area"])
+def test_a_score_is_the_accuracy_on_validation_images(score):
+    arm = replace(training.FASTER["batch norm tuned"], epochs=2)
+    data = tuning.validation_data(0)
+    run = arms.train({"": replace(arm, lr=0.1)}, 0, data, evaluate="each epoch")[""]
+    accuracy = run.history.test_accuracy
+    expected = accuracy[-1] if score == "end" else sum(accuracy) / 2
+    assert tuning.scores(arm, score, [-2], 0) == pytest.approx([expected])
+
+
+def test_epochs_that_a_diverged_run_lacks_count_as_guessing():
+    assert tuning.area([0.5], 4) == pytest.approx((0.5 + 3 * arms.GUESSING) / 4)
