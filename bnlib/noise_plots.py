@@ -67,7 +67,7 @@ def straight_lines(lines, dots, *, reach, own=None, ax=None):
     reach : float
         Both axes go from -reach to reach.
     own : int, optional
-        The line that the examples lie on; it has their colour.
+        The line that the examples lie on, -1 for the last; it has their colour.
     ax : Axes, optional
 
     Returns
@@ -85,7 +85,7 @@ def straight_lines(lines, dots, *, reach, own=None, ax=None):
     dots = plot_checks.numbers("straight_lines", "dots", dots, "K", 2)
     plot_checks.length("straight_lines", "reach", reach)
     if own is not None:
-        checks.within("straight_lines", "own", own, 0, len(lines) - 1)
+        checks.within("straight_lines", "own", own, -len(lines), len(lines) - 1)
     ax = panels(height=2.6) if ax is None else ax
     ends, drawn = np.array([-reach, reach]), []
     with matplotlib.rc_context(STYLE):

@@ -133,7 +133,7 @@ def numbers(operation, name, value, *shape, finite=False):
         raise ValueError(f"{operation}: {name} must have shape {told}, got {array.shape}")
     if array.size == 0:
         raise ValueError(f"{operation}: {name} must not be empty, got shape {array.shape}")
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # LARGEST is infinite in float32
         large = np.isfinite(array) & ~(np.abs(array) <= LARGEST)
     if large.any():
         number = array[large].flat[0]

@@ -147,6 +147,10 @@ class TestFan:
 
 
 class TestStrips:
+    def test_float32_is_as_good_as_float64(self):
+        ax = strips({"a": np.array([-1e30, 1e30], np.float32)}, xlabel="variance")
+        np.testing.assert_allclose(ax.lines[0].get_xdata(), [-1e30, 1e30], rtol=1e-6)
+
     def test_every_seed_has_a_dot_in_its_row_and_the_median_a_mark(self):
         series = {"a": np.array([3.0, 1.0, 8.0]), "b": np.array([2.0, 2.0])}
         ax = strips(series, xlabel="accuracy")

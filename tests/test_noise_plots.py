@@ -25,9 +25,10 @@ def test_clouds_without_a_law_have_no_dashed_lines():
     assert len(ax.lines) == 1 + len(x)
 
 
-def test_the_line_of_the_examples_has_their_colour():
+@pytest.mark.parametrize("own", [1, -2])
+def test_the_line_of_the_examples_has_their_colour(own):
     lines = np.array([[0.5, 1.0], [1.0, 0.0], [2.0, 0.0]])
-    *drawn, points = straight_lines(lines, np.zeros((2, 2)), reach=2, own=1).lines
+    *drawn, points = straight_lines(lines, np.zeros((2, 2)), reach=2, own=own).lines
     blue = [line.get_color() == points.get_color() for line in drawn]
     assert blue == [False, True, False]
 
