@@ -7,6 +7,7 @@ have a note after a colon, for a second call that takes another way.
 import decimal
 import fractions
 import functools
+import re
 import tempfile
 from pathlib import Path
 
@@ -448,6 +449,10 @@ OTHERWISE = {
     **dict.fromkeys(("graph.computed", "whitening.Counted"), "made by operations"),
     **dict.fromkeys(("rules.Contrast", "rules.Rule"), "asked as verdicts.Contrast and Rule"),
 }
+
+
+# What bnlib says of a wrong argument: the operation, and what it got.
+SENTENCE = re.compile(r"\w[\w. -]*: .*\bgot\b", re.DOTALL)
 
 
 class Strange(np.ndarray):

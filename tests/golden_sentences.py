@@ -21,7 +21,6 @@ import numpy as np
 
 STORED = Path(__file__).with_suffix(".json")
 GOOD = calls.GOOD
-SENTENCE = re.compile(r"\w[\w. -]*: .*\bgot\b", re.DOTALL)
 # What would be done as asked, for years; what has another name on another machine.
 LEFT_OUT = {"2**70", "10**400", "1e308", "infinity", "longdouble", "as longdouble", "module"}
 
@@ -29,15 +28,8 @@ LEFT_OUT = {"2**70", "10**400", "1e308", "infinity", "longdouble", "as longdoubl
 def spoilt(name, argument, kind):
     """The arguments of a good call with one of them spoilt."""
     arguments = GOOD[name]()
-    if kind in calls.BAD:
-        return {**arguments, argument: calls.BAD[kind]()}
     with np.errstate(all="ignore"):
-        return {**arguments, argument: calls.SPOILT[kind.removeprefix("as ")](arguments[argument])}
-
-
-def kinds(value):
-    """Every way in which an argument can be spoilt."""
-    return [*calls.BAD, *(f"as {kind}" for kind in calls.SPOILT if isinstance(value, np.ndarray))]
+        return {**arguments, argument: dict(calls.bad(arguments[argument]))[kind]()}
 
 
 def sentence(name, arguments):
@@ -51,7 +43,7 @@ def sentence(name, arguments):
         except Exception as error:
             text = re.sub(r"0x[0-9a-fA-F]+", "0x…", str(error))
             text = re.sub(r"'/[^']*'", "'/…'", text)
-            return text if SENTENCE.match(text) else None
+            return text if calls.SENTENCE.match(text) else None
     return None
 
 
@@ -59,7 +51,7 @@ def found(name):
     """Yield argument, kind and sentence, once for each that is not only about another value."""
     told = set()
     for argument, value in GOOD[name]().items():
-        for kind in kinds(value):
+        for kind, _ in calls.bad(value):
             if kind in LEFT_OUT:
                 continue
             text = sentence(name, spoilt(name, argument, kind))

@@ -87,8 +87,8 @@ def changed_lines(before, after):
     )
 
 
-def places(file, few=None):
-    """Every place of a file that mutmut would change, or those that `few` picks from a list."""
+def places(file, sample=None, seed=0):
+    """Every place of a file that mutmut would change, or so many that other files do not move."""
     import libcst
     from libcst.metadata import MetadataWrapper, PositionProvider
     from mutmut.mutation.file_mutation import create_mutations
@@ -107,7 +107,10 @@ def places(file, few=None):
     inside = [
         m for m in mutations if isinstance(m.contained_by_top_level_function, libcst.FunctionDef)
     ]
-    for each in few(inside) if few else inside:
+    if sample:
+        dice = random.Random(f"{seed} {module_of(file)}")
+        inside = dice.sample(inside, min(sample, len(inside)))
+    for each in inside:
         function = each.contained_by_top_level_function
         changed = function.deep_replace(each.original_node, each.mutated_node)
         diff = changed_lines(code(function), code(changed))
@@ -318,14 +321,6 @@ def files(names, core):
     return [file for file in every if (file.stem in CORE and file.parent.name == "bnlib") == core]
 
 
-def chosen(names, sample, seed):
-    """Every mutant of the files, or some of each file that do not depend on the other files."""
-    for file in files(names, core=sample is None):
-        dice = random.Random(f"{seed} {module_of(file)}")
-        few = sample and (lambda them, dice=dice: dice.sample(them, min(sample, len(them))))
-        yield from places(file, few)
-
-
 def main(arguments):
     """Try the mutants, print the score of each module, and return the complaints."""
     parser = argparse.ArgumentParser(prog="python tests/mutation.py", description="Mutants.")
@@ -343,7 +338,8 @@ def main(arguments):
     data.read()
     os.environ |= {"NUMBA_DISABLE_JIT": "1", "OPENBLAS_NUM_THREADS": "1", "BNLIB_AGAIN": "1"}
     os.chdir(ROOT)  # where mutmut and pytest look for their settings
-    mutants = list(chosen(asked.names, asked.sample, asked.seed))
+    asked_for = files(asked.names, core=asked.sample is None)
+    mutants = [place for file in asked_for for place in places(file, asked.sample, asked.seed)]
     if asked.survivors:
         alive = survived()
         mutants = [place for place in mutants if place.mutant in alive]

@@ -34,7 +34,6 @@ from bnlib.optim import Optimizer
 FINDINGS = (gradcheck.WrongGradient, gradcheck.CannotFail)
 DOCUMENTED = (TypeError, ValueError, RuntimeError, FloatingPointError)
 RAISES = re.compile(r"^Raises\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", re.DOTALL | re.MULTILINE)
-SENTENCE = re.compile(r"\w[\w. -]*: .*\bgot\b", re.DOTALL)
 # What would be done as asked, for years.
 ENDLESS = {"directions", "epochs", "resamples", "iterations"}
 LARGE = {"2**70", "10**400", "1e308", "infinity"}
@@ -142,7 +141,7 @@ def fault(function, arguments, functions=(), expected=DOCUMENTED):
         if not isinstance(error, expected):
             return "words", f"is not documented: {error!r}"
         # The system tells in its own words of a file that cannot be read.
-        if not isinstance(error, (OSError, *FINDINGS)) and not SENTENCE.match(str(error)):
+        if not isinstance(error, (OSError, *FINDINGS)) and not calls.SENTENCE.match(str(error)):
             return "words", f"does not name operation and what it got: {error!r}"
     return None if inputs(arguments) == given else ("damage", "changed its arguments")
 
