@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from bnlib import idx
+from bnlib import checks, idx
 
 VARIABLE = "BNLIB_DATA"
 CHUNK = 1 << 16  # bytes
@@ -61,7 +61,8 @@ def load(collection, file):
     Parameters
     ----------
     collection : str
-        A folder's name: in BNLIB_DATA it holds `<name>.gz`, in the cache `<name>`.
+        A folder's name, letters, digits and `_`: in BNLIB_DATA it holds `<name>.gz`, in the cache
+        `<name>`.
     file : File
 
     Returns
@@ -71,10 +72,16 @@ def load(collection, file):
 
     Raises
     ------
+    TypeError, ValueError
+        For a collection that is no such name, a file that is no `File`.
     DataError
         If the folder has no such file or another one, or it can neither be found in the cache nor
         be downloaded and kept there.
     """
+    checks.instance("downloads.load", "collection", collection, str, "text")
+    if not collection.isidentifier():
+        raise ValueError(f"downloads.load: collection must be a folder's name, got {collection!r}")
+    checks.instance("downloads.load", "file", file, File, "a File")
     content = _from_folder(collection, file) if folder() else _from_cache(collection, file)
     return idx.parse(content)
 

@@ -27,12 +27,13 @@ from inputs import INPUTS
 
 import bnlib
 from bnlib import gradcheck, graph
+from bnlib.downloads import DataError
 from bnlib.layers import Layer
 from bnlib.optim import Optimizer
 
 # What gradcheck finds, about a gradient and not about its own arguments.
 FINDINGS = (gradcheck.WrongGradient, gradcheck.CannotFail)
-DOCUMENTED = (TypeError, ValueError, RuntimeError, FloatingPointError)
+DOCUMENTED = (TypeError, ValueError, RuntimeError, FloatingPointError, DataError)
 RAISES = re.compile(r"^Raises\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", re.DOTALL | re.MULTILINE)
 # What would be done as asked, for years.
 ENDLESS = {"directions", "epochs", "resamples", "iterations"}

@@ -28,11 +28,6 @@ EVERY = 600  # in CI one input of so many: figures take their time
 # What drawings and exercises raise; the functions of other modules say it themselves.
 RAISED = (TypeError, ValueError)
 SAY_IT = ("compiled", "downloads", "experiments")
-# What these are is not asked. An audit wants each to be needed here, so the list can only shrink.
-NOT_ASKED = {
-    "downloads.load": "collection file",  # constants of bnlib, which no caller chooses
-    "experiments.live": "name",  # a name that nobody has is told the nearest ones instead
-}
 MODULES = [
     *("plots", "effect_plots", "noise_plots", "running_plots", "ood_plots", "relatives_plots"),
     *("shift_plots", "landscape_plots", "whitening_plots", "framework_plots", "display", "widgets"),
@@ -100,17 +95,12 @@ def test_a_wrong_argument_is_told_in_one_sentence_and_leaves_no_mark(name, reque
     if name.startswith("compiled."):
         request.getfixturevalue("needs")("numba", "fast")
     finish(calls.function_of(name)(**calls_drawing.GOOD[name]()))
-    excused = NOT_ASKED.get(name.split(":")[0], "").split()
-    faults, found = [], set()
+    faults = []
     for argument, kind, make in calls_drawing.bad_arguments(name):
         said = chosen(name, argument, kind) and fault(name, make())
         if said:
-            found.add(argument)
-            if argument not in excused:
-                faults.append(f"{argument} = {kind}: {said[1]}")
+            faults.append(f"{argument} = {kind}: {said[1]}")
     assert not faults, "\n" + "\n".join(faults)
-    if INPUTS:
-        assert set(excused) <= found, "asked now: strike it out"
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
 

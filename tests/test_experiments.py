@@ -730,8 +730,8 @@ def test_a_live_slice_needs_seeds_and_arms_of_the_file(made_up, here, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "claer"], "there is no experiment 'claer': did you mean clear"),
-        (["run", "zzzz"], "there is no experiment 'zzzz': the command `list` names all"),
+        (["run", "claer"], "experiment, got 'claer': did you mean clear"),
+        (["run", "zzzz"], "experiment, got 'zzzz': the command `list` names all"),
         (["confirm", "claer"], "did you mean clear"),
         (["confirm", "clear"], "clear.jsonl, got no such file"),
         (["run", "clear", "--seeds", "1"], "--seeds must be at least 2, got 1"),

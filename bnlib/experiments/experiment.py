@@ -119,7 +119,7 @@ def find(name, known):
         return known[name]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "the command `list` names all"
-    raise ExperimentError(f"there is no experiment {name!r}: {hint}")
+    raise ExperimentError(f"experiments: name must be that of an experiment, got {name!r}: {hint}")
 
 
 def measure_seed(measure, seed, data, arms):
