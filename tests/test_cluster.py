@@ -11,7 +11,7 @@ import sys
 import pytest
 from test_experiments import GO, MADE_UP, content, wait_for
 
-from bnlib.experiments import cluster, processes, records, runs
+from bnlib.experiments import arithmetic, cluster, processes, records, runs
 from bnlib.experiments.__main__ import KEPT, main
 from bnlib.experiments.experiment import Experiment
 
@@ -38,10 +38,11 @@ def made_up(folder, change=lambda text: text):
 def started(module, *arguments, folder, **environment):
     """A program of Dask's in a process group of its own."""
     command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(folder), **environment}
+    environment = {"PYTHONPATH": str(folder), **arithmetic.settings(), **environment}
     log = open(folder / f"{module}.log", "a", encoding="utf-8")
     with log, subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log,
+        start_new_session=True,
     ) as program:  # fmt: skip
         try:
             yield program
@@ -190,7 +191,9 @@ def nothing(seed, draw, arms):
     return {arm: {"loss": 1.0} for arm in arms}
 
 
-def test_a_worker_tells_what_it_has_before_it_measures():
+def test_a_worker_tells_what_it_has_before_it_measures(monkeypatch):
+    for name, told in arithmetic.settings().items():
+        monkeypatch.setenv(name, told)
     task = processes.Task(Experiment("one", "c", nothing, ("a", "b"), data=()), 3, "")
     *given, wanted = cluster._told(task)
     assert cluster._measure(7, *given, wanted) == (7, nothing(3, None, ("a", "b")), "")
@@ -198,6 +201,11 @@ def test_a_worker_tells_what_it_has_before_it_measures():
     number, values, complaint = cluster._measure(7, *given, old)
     assert (number, values) == (7, None)
     assert complaint == "its worker has other data, numpy than this process: start it anew"
+    monkeypatch.setattr(arithmetic, "missing", lambda: {arithmetic.KERNEL: "Haswell"})
+    _, values, complaint = cluster._measure(7, *given, wanted)
+    assert values is None and complaint.endswith(
+        "python -m bnlib.experiments.arithmetic -m dask worker"
+    )
 
 
 def test_nothing_to_do_asks_no_cluster():

@@ -1,13 +1,16 @@
 """Measuring seeds on a Dask cluster, through joblib's backend: as `processes`, on other machines.
 
-A worker measures only if it has what this process has, the same code, data and versions: so the
-bytes of a file of results are those that this process would have written alone.
+A worker measures only if it has what this process has, the same code, data and versions, and
+computes as `bnlib.experiments.arithmetic` says: so the bytes of a file of results are those that
+this process would have written alone.
 """
 
 import concurrent.futures
 import contextlib
+import logging
 from functools import cache
 
+from bnlib.experiments import arithmetic
 from bnlib.experiments.experiment import ExperimentError, measure_seed
 from bnlib.experiments.processes import Outcome
 from bnlib.experiments.records import origin
@@ -43,7 +46,7 @@ def outcomes(tasks, address):
     try:
         import joblib
         from distributed import Client
-        from distributed.comm import resolve_address
+        from distributed.comm import CommClosedError, resolve_address
     except ImportError as error:
         raise ExperimentError(
             f"run: --dask needs Dask (pip install 'bnlib[dask]'), got: {error}"
@@ -52,7 +55,7 @@ def outcomes(tasks, address):
     with _one_sentence(address):
         resolve_address(address)  # a client that is given nonsense takes long to give up
         client = Client(address, timeout=SECONDS, set_as_default=False)
-        with client, joblib.parallel_config(_backend(client)):
+        with _unheard(CommClosedError), client, joblib.parallel_config(_backend(client)):
             work = joblib.Parallel(
                 return_as="generator_unordered", batch_size=1, pre_dispatch="all"
             )
@@ -77,6 +80,12 @@ def _measure(number, measure, seed, data, arms, wanted):
     try:
         own = _origin(measure, data)
         other = [WORDS.get(name, name) for name in wanted if own[name] != wanted[name]]
+        if arithmetic.missing():
+            return (
+                number,
+                None,
+                f"its worker must be started by {arithmetic.COMMAND} -m dask worker",
+            )
         if other:
             words = ", ".join(other)
             return number, None, f"its worker has other {words} than this process: start it anew"
@@ -109,6 +118,21 @@ def _backend(client):
             return future
 
     return Backend(client=client, wait_for_workers_timeout=SECONDS)
+
+
+@contextlib.contextmanager
+def _unheard(error):
+    """Keep from the console what futures under way say of the connection that is closed on them."""
+    logger = logging.getLogger("tornado.application")
+
+    def news(record):
+        return not (record.exc_info and isinstance(record.exc_info[1], error))
+
+    logger.addFilter(news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(news)
 
 
 @contextlib.contextmanager

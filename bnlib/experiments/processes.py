@@ -1,4 +1,7 @@
-"""Measuring many seeds at a time, each in a process of its own that never outlives this one."""
+"""Measuring many seeds at a time, each in a process of its own that never outlives this one.
+
+They compute as `bnlib.experiments.arithmetic` says, whatever the processor has.
+"""
 
 import contextlib
 import multiprocessing
@@ -11,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
+from bnlib.experiments import arithmetic
 from bnlib.experiments.experiment import Experiment, measure_seed
 
 
@@ -54,7 +58,7 @@ def outcomes(tasks, jobs):
         while waiting or working:
             while waiting and len(working) < jobs:
                 if not idle:
-                    with _interrupts_wait():
+                    with _interrupts_wait(), arithmetic.for_new_processes():
                         here, there = context.Pipe()
                         processes[here] = context.Process(target=_work, args=[there], daemon=True)
                         processes[here].start()
