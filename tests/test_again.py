@@ -1,9 +1,10 @@
 """Stored results come out again: one seed of an arm, measured now, gives what its file says.
 
-    BNLIB_AGAIN=1 python -m pytest tests/test_again.py       # each experiment, three minutes
+    BNLIB_AGAIN=1 python -m bnlib.experiments.arithmetic -m pytest tests/test_again.py
 
-Notebooks do the same with what they show. In an audit it is what reaches the code that measures,
-and what notices a mutant there.
+takes each experiment and three minutes. (As results are measured: with AVX-512 some come out
+otherwise.) Notebooks do the same with what they show. In an audit it is what reaches the code that
+measures, and what notices a mutant there.
 """
 
 import os
