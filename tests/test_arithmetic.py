@@ -37,7 +37,7 @@ def untold(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_process_that_measures_has_the_order_and_this_one_keeps_its_own(untold, monkeypatch):
+def test_a_process_that_measures_has_the_order_and_this_one_keeps_its_own(monkeypatch):
     monkeypatch.setenv(arithmetic.KERNEL, "Zen")
     before = dict(os.environ)
     (outcome,) = processes.outcomes([TASK], 1)

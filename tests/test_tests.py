@@ -14,6 +14,7 @@ SKIPS = {
     "conftest.py": (2, "no browser; no package of an extra"),
     "test_anchors.py": (1, "no git"),
     "test_answering.py": (1, "no POSIX"),
+    "test_arithmetic.py": (1, "no x86-64"),
     "test_checkpoints.py": (1, "no SIGKILL"),
     "test_cluster.py": (1, "Windows"),
     "test_compiled.py": (1, "no numba"),
