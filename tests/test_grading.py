@@ -1,11 +1,17 @@
 """Grading: right notebooks get their points, hostile ones none, and the grader is unharmed."""
 
 import builtins
+import contextlib
 import json
 import os
+import queue
+import secrets
+import signal
+import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import nbformat
@@ -13,7 +19,7 @@ import numpy as np
 import pytest
 
 import bnlib
-from bnlib.exercises import answering, check_forward, grading
+from bnlib.exercises import answering, check_backward, check_forward, check_noise, grading
 from bnlib.exercises.grading import grade, main
 
 HOMEWORK = Path(__file__).resolve().parent.parent / "homework"
@@ -343,35 +349,352 @@ ARRAY = answering.encoded(np.ones(2))
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "reason"),
     [
-        None,
-        [],
-        {},
-        {"number": "1"},
-        {"number": [1]},
-        ARRAY | {"dtype": "|O8"},
-        ARRAY | {"dtype": "object"},
-        ARRAY | {"dtype": "<U9"},
-        ARRAY | {"dtype": None},
-        ARRAY | {"shape": [3]},
-        ARRAY | {"shape": [-1]},
-        ARRAY | {"shape": [2.0]},
-        ARRAY | {"shape": "2"},
-        ARRAY | {"shape": [1] * 65},
-        ARRAY | {"array": 7},
-        ARRAY | {"array": "not base64!"},
-        {"tuple": [{"missing": True}] * 21},
-        {"tuple": {"a": 1}},
-        {"tuple": [{"tuple": [{"tuple": [{"tuple": [{"tuple": []}]}]}]}]},
-        {"record": "R", "fields": ["a"], "items": []},
-        {"record": "R", "fields": ["a", "a"], "items": [{"missing": 1}] * 2},
-        {"record": "R", "fields": ["import"], "items": [{"missing": 1}]},
+        (None, "^a message must be a shallow object$"),
+        ([], "shallow"),
+        ({}, "^a message of no known kind$"),
+        ({"number": "1"}, "no known kind"),
+        ({"number": [1]}, "no known kind"),
+        (ARRAY | {"dtype": "|O8"}, "^an array of no known kind$"),
+        (ARRAY | {"dtype": "object"}, "array of no known kind"),
+        (ARRAY | {"dtype": "<U9"}, "array of no known kind"),
+        (ARRAY | {"dtype": None}, "array of no known kind"),
+        (ARRAY | {"shape": [3]}, "^an array of another size than it says$"),
+        (ARRAY | {"shape": [-1]}, "^an array of no known shape$"),
+        (ARRAY | {"shape": [-2]}, "no known shape"),
+        (ARRAY | {"shape": [2.0]}, "no known shape"),
+        (ARRAY | {"shape": "2"}, "no known shape"),
+        (ARRAY | {"shape": None}, "no known shape"),
+        (ARRAY | {"shape": [1] * 65}, "no known shape"),
+        (ARRAY | {"array": 7}, "array of no known kind"),
+        (ARRAY | {"array": "not base64!"}, None),
+        (ARRAY | {"array": ARRAY["array"] + "!"}, None),
+        ({"tuple": [{"missing": True}] * 21}, "^too many items$"),
+        ({"tuple": {"a": 1}}, "too many items"),
+        ({"tuple": [{"tuple": [{"tuple": [{"tuple": [{"tuple": []}]}]}]}]}, "shallow"),
+        ({"tuple": [{"tuple": [{"tuple": [{"tuple": [{"missing": True}]}]}]}]}, "shallow"),
+        ({"record": "R", "fields": ["a"], "items": []}, "^a record must name its items$"),
+        ({"record": "R", "fields": None, "items": []}, "must name its items"),
+        ({"record": "R", "fields": ["a", "a"], "items": [{"missing": 1}] * 2}, None),
+        ({"record": "R", "fields": ["import"], "items": [{"missing": 1}]}, None),
     ],
 )
-def test_nothing_is_believed(message):
-    with pytest.raises(ValueError):  # noqa: PT011
+def test_nothing_is_believed(message, reason):
+    with pytest.raises(ValueError, match=reason):
         answering.decoded(message)
+
+
+# --- the grader beside a process that says what it is told to ------------------------------------
+
+
+class Scripted:
+    """Stands for `Popen` and its process: each line that it hears brings the next that it says."""
+
+    pid = 4242
+
+    def __init__(self, *says):
+        self.says = [says if isinstance(says, bytes) else line(says) for says in says]
+        self.heard, self.ends, self.replies = [], [], queue.Queue()
+
+    def __call__(self, command, **options):
+        self.command, self.options = command, options
+        self.stdin = self.stdout = self
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def write(self, text):
+        self.heard.append(json.loads(text))
+        if self.says:
+            self.replies.put(self.says.pop(0))
+
+    def flush(self):
+        self.flushed = len(self.heard)
+
+    def readline(self, most):
+        return self.replies.get()[:most]
+
+    def kill(self):
+        self.ends.append("kill")
+        self.replies.put(b"")
+
+    def wait(self, timeout):
+        self.ends.append("wait")
+        raise subprocess.TimeoutExpired("python", timeout)
+
+    def close(self):
+        self.ends.append("close")
+
+
+def line(message):
+    return json.dumps(message).encode() + b"\n"
+
+
+@pytest.fixture
+def scripted(monkeypatch, scratch):
+    """A function that makes the next process of the grader one that speaks these lines."""
+
+    def scripted(*says):
+        process = Scripted(*says)
+        monkeypatch.setattr(subprocess, "Popen", process)
+        monkeypatch.setattr(os, "killpg", lambda *given: process.ends.append(given), raising=False)
+        monkeypatch.setattr(secrets, "token_hex", lambda size: "once")
+        return process
+
+    return scripted
+
+
+HELLO = {"defined": ["f", "spy"], "errors": []}
+REPLY = {"nonce": "once", "value": {"number": 2}, "after": {"tuple": []}}
+NO_RULES = "its process does not keep to the rules of the conversation"
+ENDED = "its process has ended, or says too much"
+
+
+def test_the_grader_sends_the_task_and_its_questions(scripted):
+    after = answering.encoded((np.ones(2), 0.5))
+    process = scripted(HELLO | {"errors": ["a\x1bb"] * 25}, REPLY | {"after": after})
+    x = np.zeros(2)
+    with grading.Student(["x = 1"], ["f", "g"], 5) as student:
+        assert (student.defined, student.trouble) == (["f"], "")
+        assert student.errors == ["a b"] * 20
+        f = student.function("f")
+        assert f.__name__ == "f" and f(x, eps=0.5) == 2
+    np.testing.assert_array_equal(x, [1.0, 1.0])
+    task, question = process.heard
+    assert task == {"cells": ["x = 1"], "functions": ["f", "g"], "seconds": 5}
+    assert question == {
+        "nonce": "once", "name": "f", "keys": ["eps"],
+        "args": answering.encoded((np.zeros(2),)), "options": answering.encoded((0.5,)),
+    }  # fmt: skip
+    assert process.flushed == 2
+
+
+def test_the_process_is_kept_apart_and_ended(scripted, scratch, monkeypatch):
+    monkeypatch.setenv("PATH", "/here")
+    process = scripted(HELLO)
+    with grading.Student([], [], 5):
+        (folder,) = map(str, scratch.iterdir())
+        assert process.ends == []
+    assert process.command == [sys.executable, "-I", "-B", answering.__file__]
+    environment = process.options.pop("env")
+    assert environment["PATH"] == "/here" and "BNLIB_TEST_SECRET" not in environment
+    own = {"HOME": folder, "TMPDIR": folder, "OPENBLAS_NUM_THREADS": "1"}
+    assert environment.items() >= own.items()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    assert process.options == {"cwd": folder, "start_new_session": True, **pipes}
+    assert process.ends == [(4242, signal.SIGKILL), "kill", "wait", "close"]
+    assert not list(scratch.iterdir())
+
+
+@pytest.mark.parametrize("error", [ProcessLookupError, AttributeError])
+def test_a_group_that_cannot_be_ended_is_no_trouble(scripted, monkeypatch, error):
+    def killpg(*given):
+        raise error
+
+    process = scripted(HELLO)
+    monkeypatch.setattr(os, "killpg", killpg, raising=False)
+    with grading.Student([], [], 5) as student:
+        assert student.trouble == ""
+    assert process.ends == ["kill", "wait", "close"]
+
+
+@pytest.mark.parametrize(
+    ("says", "seconds", "trouble"),
+    [
+        ([], 0, "it takes too long"),
+        ([b""], 5, ENDED),
+        ([b'{"defined": []'], 5, ENDED),
+        ([b"1" * answering.MAX_BYTES + b"\n"], 5, ENDED),
+        ([b"nonsense\n"], 5, NO_RULES),
+        ([b"[" * 60000 + b"\n"], 5, NO_RULES),
+        ([[]], 5, NO_RULES),
+        ([{}], 5, NO_RULES),
+        ([HELLO | {"errors": "none"}], 5, NO_RULES),
+        ([HELLO | {"defined": "all"}], 5, NO_RULES),
+    ],
+)
+def test_a_process_that_breaks_the_rules_is_ended_at_once(scripted, says, seconds, trouble):
+    process = scripted(*says)
+    with grading.Student([], ["f"], seconds) as student:
+        assert (student.trouble, student.defined, student.errors) == (trouble, [], [])
+        assert process.ends == [(4242, signal.SIGKILL), "kill", "wait"]
+        with pytest.raises(grading.Gone, match=f"^{trouble}$"):
+            student.function("f")()
+    assert process.ends == [(4242, signal.SIGKILL), "kill", "wait", "close"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "trouble"),
+    [
+        (b"", ENDED),
+        (REPLY | {"nonce": "again"}, NO_RULES),
+        ({"nonce": "once"}, NO_RULES),
+        (REPLY | {"value": {}}, NO_RULES),
+        (REPLY | {"after": {"tuple": 3}}, NO_RULES),
+    ],
+)
+def test_an_answer_that_breaks_the_rules_is_none(scripted, reply, trouble):
+    scripted(HELLO, reply)
+    with grading.Student([], ["f"], 5) as student:
+        with pytest.raises(grading.Gone, match=f"^{trouble}$"):
+            student.function("f")()
+        assert student.trouble == trouble
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "text"),
+    [
+        ({"error": "ZeroDivisionError", "text": "by \x1b0"}, "ZeroDivisionError", "by  0"),
+        ({"error": "NotImplementedError", "text": "later"}, "NotImplementedError", "later"),
+        ({"error": "no name"}, "object", ""),
+    ],
+)
+def test_an_error_of_the_students_arrives_as_one_of_ours(scripted, reply, kind, text):
+    scripted(HELLO, REPLY | reply)
+    with grading.Student([], ["f"], 5) as student:
+        with pytest.raises(Exception, match=f"^{text}$") as caught:
+            student.function("f")()
+        assert student.trouble == ""
+    assert type(caught.value).__name__ == kind
+    assert isinstance(caught.value, NotImplementedError) == (kind == "NotImplementedError")
+
+
+def test_what_was_changed_in_place_is_changed_here_too():
+    def arrays(value):
+        return np.full(2, value), (np.full(3, value), value), np.full((), value), value
+
+    ours = (*arrays(0.0), np.zeros(2), np.zeros(2), np.zeros(2))
+    theirs = (*arrays(1.0), np.ones(3), None)
+    grading._write_back(ours, theirs)
+    grading._write_back(ours, [np.full(2, 7.0)])
+    np.testing.assert_equal(ours[0], np.ones(2))
+    np.testing.assert_equal(ours[1], (np.ones(3), 0.0))
+    np.testing.assert_equal(ours[2:], (np.zeros(()), 0.0, *[np.zeros(2)] * 3))
+
+
+def asked_of(f, checker, trouble="", defined=("f",)):
+    """What a task gets whose function answers in this process."""
+
+    def function(name):
+        assert name == "f"
+        return f
+
+    student = types.SimpleNamespace(trouble=trouble, defined=defined, function=function)
+    return grading._graded(student, "f", checker, 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ({"trouble": "it is ill"}, "Not graded: it is ill."),
+        ({"defined": ()}, "The notebook defines no function f."),
+    ],
+)
+def test_a_task_without_an_answer_gets_nothing(state, text):
+    assert asked_of(None, "check_fold", **state) == ("f", "check_fold", False, [], text)
+
+
+def test_a_task_gets_what_its_checker_says_to_that_seed():
+    def f(x_hat, skewness, kurtosis, m):
+        return m**-0.5
+
+    expected = check_noise(f, seed=5)
+    assert check_noise(f).text == expected.text  # the mistake has a name
+    assert asked_of(f, "check_noise") == (
+        *("f", "check_noise", False, ["scale_forgotten", "skewness_forgotten"], expected.text),
+    )
+    unknown = asked_of(lambda *given: 0.1, "check_noise").text
+    assert unknown == check_noise(lambda *given: 0.1, seed=5).text
+
+
+def test_a_backward_pass_is_graded_whole():
+    def f(dy, cache):
+        return bnlib.batch_norm_backward(dy, cache)[0]
+
+    assert check_backward(f).right
+    graded = asked_of(f, "check_backward")
+    assert not graded.right and "dgamma and dbeta" in graded.text, graded.text
+
+
+def test_a_process_that_fails_when_asked_gets_nothing():
+    student = types.SimpleNamespace(trouble="", defined=["f"])
+
+    def f(x_hat, skewness, kurtosis, m):
+        student.trouble = "it takes too long"
+        return bnlib.nothing
+
+    student.function = lambda name: f
+    graded = grading._graded(student, "f", "check_noise", 5)
+    assert graded == ("f", "check_noise", False, [], "Not graded: it takes too long.")
+
+
+class Ready(contextlib.nullcontext):
+    """Stands for `Student`: all functions are right at once, in this process."""
+
+    def __init__(self, *given):
+        super().__init__(self)
+        self.given, self.trouble, self.errors = given, "", ["one"]
+        self.defined = given[1]
+
+    def function(self, name):
+        return bnlib.batch_norm
+
+
+def test_a_score_says_what_was_graded(write, monkeypatch):
+    bits = []
+    monkeypatch.setattr(secrets, "randbits", lambda number: bits.append(number) or 77)
+    monkeypatch.setattr(grading, "Student", Ready)
+    path = write("x = 1")
+    score = grade(path, {"f": "check_forward", "g": "check_noise"}, seconds=9)
+    first, second = score.pop("tasks")
+    assert score == {
+        "notebook": "notebook.ipynb", "seed": 77, "score": 1, "of": 2, "errors": ["one"],
+    }  # fmt: skip
+    assert bits == [32]
+    assert (first["function"], first["checker"], first["right"]) == ("f", "check_forward", True)
+    assert (second["function"], second["checker"], second["right"]) == ("g", "check_noise", False)
+    assert [task["function"] for task in grade(path, seed=3)["tasks"]] == [
+        *grading.HOMEWORK["backward"]
+    ]
+    assert grade(path, {}, seed=3)["seed"] == 3
+
+
+def test_a_checker_must_be_one_that_grades(write):
+    with pytest.raises(ValueError, match=r"^grade: checkers must be among check_backward, check_d"):
+        grade(write("x = 1"), {"f": "check_graph_node"})
+    with pytest.raises(ValueError, match=r"check_whitening, got 'check_contrast'$"):
+        grade(write("x = 1"), {"f": "check_unknown", "g": "check_contrast"})
+
+
+def test_the_process_is_given_the_cells_as_plain_python(write, monkeypatch):
+    given = []
+    monkeypatch.setattr(grading, "Student", lambda *of: given.append(of) or Ready(*of))
+    cells = ("%matplotlib inline\nx = 7\n!pip list\ny = x % 4", "%%bash\nls", "z = 3")
+    grade(write(*cells), {"f": "check_forward"}, seed=1, seconds=9)
+    plain = ["pass\nx = 7\npass\ny = x % 4", "pass", "z = 3"]
+    assert given == [(plain, ["f"], 9)]
+
+
+def test_the_cells_of_a_notebook_are_those_with_code(tmp_path, monkeypatch):
+    path = tmp_path / "notebook.ipynb"
+    cells = [
+        {"cell_type": "markdown", "source": "Text"},
+        {"cell_type": "code", "source": ["x = 1\n", "y = 2"]},
+    ]
+    path.write_text(json.dumps({"cells": cells}))
+    size = path.stat().st_size
+    monkeypatch.setattr(grading, "MAX_NOTEBOOK", size)
+    assert grading.code_cells(path) == ["x = 1\ny = 2"]
+    monkeypatch.setattr(grading, "MAX_NOTEBOOK", size - 1)
+    with pytest.raises(
+        ValueError, match=rf"\.ipynb must be a notebook: more than {size - 1} bytes$"
+    ):
+        grading.code_cells(path)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -417,3 +740,86 @@ def test_every_graded_checker_takes_arrays_through_the_conversation():
         return answering.decoded(reply["value"])
 
     assert check_forward(f).right
+
+
+SCORE = {
+    "notebook": "notebook.ipynb", "seed": 3, "score": 1, "of": 2,
+    "tasks": [
+        {"function": "f", "right": True, "text": "Right."},
+        {"function": "g", "right": False, "text": "Not right yet.\nbeta is missing."},
+    ],
+    "errors": ["code cell 1: KeyError: 3"],
+}  # fmt: skip
+PRINTED = """\
+right  f
+wrong  g
+       Not right yet.
+       beta is missing.
+(failed: code cell 1: KeyError: 3)
+1 of 2 (seed 3)
+"""
+
+
+def test_a_report_has_the_words_for_what_is_wrong(capsys):
+    grading.report(SCORE)
+    assert capsys.readouterr().out == PRINTED
+
+
+@pytest.mark.parametrize(
+    ("options", "tasks", "seed", "seconds"),
+    [
+        ("", grading.HOMEWORK["backward"], None, 60),
+        ("--homework backward --seed 3", grading.HOMEWORK["backward"], 3, 60),
+        ("--tasks f=check_fold,g=check_rate --seconds 7", {"f": "check_fold", "g": "check_rate"},
+         None, 7),
+    ],
+)  # fmt: skip
+def test_the_command_says_what_is_to_be_graded(
+    monkeypatch, capsys, tmp_path, options, tasks, seed, seconds
+):
+    asked = []
+    monkeypatch.setattr(grading, "grade", lambda *a, **k: asked.append((a, k)) or SCORE)
+    out = tmp_path / "score.json"
+    assert main(["grade", "my.ipynb", *options.split(), "--json", str(out)]) == 0
+    assert asked == [(("my.ipynb", tasks), {"seed": seed, "seconds": seconds})]
+    assert capsys.readouterr().out == PRINTED
+    assert out.read_text().startswith('{\n "notebook": "notebook.ipynb",\n "seed": 3,\n')
+    assert json.loads(out.read_text()) == SCORE and out.read_text().endswith("}\n")
+
+
+def test_the_help_of_the_command_names_its_options(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for asked in (["--help"], ["grade", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(asked)
+        assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: python -m bnlib.exercises [-h] grade ...\n")
+    assert grading.__doc__.strip() in text
+    words = " ".join(text.split())
+    for part in (
+        " grade run a notebook in a process of its own and check its functions ",
+        " notebook ",
+        " --homework {backward} ",
+        " --tasks TASKS others: my_forward=check_forward,my_fold=check_fold --seed SEED of the "
+        "checkers; random if left out --seconds SECONDS for all, 60 --json FILE write the score "
+        "there",
+    ):
+        assert part in words
+    assert words.endswith(" there")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("", "required: grade"),
+        ("grade", "required: notebook"),
+        ("grade my.ipynb --homework forward", "invalid choice: 'forward'"),
+        ("grade my.ipynb --seed one", "--seed: invalid int value"),
+        ("grade my.ipynb --seconds long", "--seconds: invalid int value"),
+    ],
+)
+def test_a_command_that_cannot_be_understood_is_refused(capsys, line, reason):
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2 and reason in capsys.readouterr().err

@@ -1,0 +1,179 @@
+"""What the checkers of the exercises ask, by seed, and what they say to what is no answer at all.
+
+    python tests/golden_questions.py     # writes golden_questions.json, after either was changed
+
+The pages of the book show numbers of seed 0, and a teacher who grades again with last week's seed
+wants last week's questions. Read the difference before you commit it.
+"""
+
+import copy
+import functools
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import test_exercises_catalogue as catalogue
+
+from bnlib import exercises, graph
+
+STORED = Path(__file__).with_suffix(".json")
+# One right answer for each checker and its options; `check_contrast` asks no function.
+ANSWERS = {
+    catalogue.called(check, options): (check, f, options)
+    for check, f, _, options in reversed(catalogue.RIGHT)
+    if check is not exercises.check_contrast
+}
+
+
+def unfinished(*given, **options):
+    raise NotImplementedError
+
+
+def failing(*given, **options):
+    raise ValueError("nothing yet")
+
+
+NO_ANSWERS = {
+    "a number": 3,
+    "a class": dict,
+    "no arguments": lambda: None,
+    "unfinished": unfinished,
+    "an error": failing,
+    **{
+        f"returns {name}": lambda *given, value=value, **options: value
+        for name, value in {
+            "nothing": None,
+            "a text": "y",
+            "no items": (),
+            "two numbers": [0.5, 1.5],
+            "three": (1.0, None, 3.0),
+            "a complex number": 1j,
+            "an array without axes": np.array(0.5),
+            "seven numbers": np.ones(7),
+        }.items()
+    },
+}
+
+
+def in_place(given, value):
+    for array in given:
+        if isinstance(array, np.ndarray):
+            array += 1
+    return value
+
+
+def each(change):
+    """A function that changes what was returned, number by number."""
+
+    def changed(given, value):
+        if isinstance(value, tuple | list):
+            return tuple(changed(given, item) for item in value)
+        return change(np.asarray(value)) if isinstance(value, np.ndarray | float) else value
+
+    return changed
+
+
+# What is done to a right answer; a node of a graph, and yes or no, stay as they are.
+CHANGES = {
+    "in place": in_place,
+    "in float32": each(np.float32),
+    "to seven digits": each(lambda value: value * (1 + 1e-7)),
+    "an axis more": each(lambda value: value[None]),
+    "half as much again": each(lambda value: 1.5 * value),
+    "zero": each(np.zeros_like),
+    "NaN": each(lambda value: value * np.nan),
+}
+
+
+NO_OPTIONS = [
+    *(("seed", -1), ("seed", 0.5), ("seed", "one"), ("node", "norm")),
+    *((name, "yes") for name in ("images", "whole", "twice")),
+]
+
+
+def summary(name, value):
+    """Yield words and a number for each array of an argument, which any change of it would move."""
+    if isinstance(value, graph.Node):
+        value = value.value
+    if isinstance(value, np.random.Generator):
+        value = copy.deepcopy(value).normal()
+    if isinstance(value, tuple):
+        for number, field in enumerate(value):
+            yield from summary(f"{name}.{number}", field)
+    elif isinstance(value, np.ndarray | float | int):
+        array = np.asarray(value)
+        weights = np.cos(np.arange(array.size)).reshape(array.shape)
+        yield f"{name}: {array.dtype} {array.shape}", round(float((weights * array).sum()), 6)
+
+
+def questions(key, **seed):
+    """Everything that a right answer is called with, call by call, by a checker with this seed."""
+    check, f, options = ANSWERS[key]
+    calls = []
+
+    @functools.wraps(f)
+    def watched(*given, **named):
+        both = {**dict(enumerate(given)), **named}
+        calls.append({k: v for name, value in both.items() for k, v in summary(name, value)})
+        return f(*given, **named)
+
+    check(watched, **options, **seed)
+    return calls
+
+
+def said(check, f, options):
+    answer = catalogue.asked(check, f, options)
+    return [answer.right, *answer.mistakes, answer.text]
+
+
+def words(key):
+    """What a checker says to each that is no answer, and to a right one that was changed."""
+    check, right, options = ANSWERS[key]
+
+    def changed(change):
+        @functools.wraps(right)
+        def f(*given, **named):
+            return change((*given, *named.values()), right(*given, **named))
+
+        return f
+
+    numbers = check not in (exercises.check_graph_node, exercises.check_gradient_check)
+    changes = {name: changed(change) for name, change in CHANGES.items() if numbers}
+    return {name: said(check, f, options) for name, f in {**NO_ANSWERS, **changes}.items()}
+
+
+def refusals(name):
+    """How a checker refuses its options, each with a value that it cannot use."""
+    check = getattr(exercises, name)
+    known = inspect.signature(check).parameters
+    return {
+        f"{option}={value!r}": refusal(check, {option: value})
+        for option, value in NO_OPTIONS
+        if option in known
+    }
+
+
+def refusal(check, options):
+    try:
+        check(unfinished, **options)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def main():
+    """Write them all."""
+    everything = {
+        "asked by the book": {key: questions(key) for key in ANSWERS},
+        "asked of a student": {key: questions(key, seed=catalogue.SEED) for key in ANSWERS},
+        "said": {key: words(key) for key in ANSWERS},
+        "refused": {name: refusals(name) for name in exercises.__all__ if name != "Answer"},
+    }
+    text = json.dumps(everything, indent=1, sort_keys=True, ensure_ascii=False)
+    STORED.write_text(text + "\n", encoding="utf-8")
+    print(f"{sum(map(len, everything.values()))} questions and answers")
+
+
+if __name__ == "__main__":
+    main()

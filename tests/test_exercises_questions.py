@@ -1,0 +1,45 @@
+"""What the checkers ask, and say to what is no answer, is what was read and stored."""
+
+import json
+
+import golden_questions
+import pytest
+import test_exercises_catalogue as catalogue
+
+from bnlib import exercises
+
+STORED = json.loads(golden_questions.STORED.read_text(encoding="utf-8"))
+
+
+def near(questions):
+    """float32 has six digits, in whatever order numbers are added up."""
+    return [pytest.approx(question, rel=1e-5, abs=1e-5) for question in questions]
+
+
+def test_nothing_is_left_out():
+    for kind in ("asked by the book", "asked of a student", "said"):
+        assert STORED[kind].keys() == golden_questions.ANSWERS.keys()
+    assert STORED["refused"].keys() == set(exercises.__all__) - {"Answer"}
+
+
+@pytest.mark.parametrize("key", STORED["asked by the book"])
+def test_the_book_asks_with_its_own_seed(key):
+    assert golden_questions.questions(key) == near(STORED["asked by the book"][key])
+
+
+@pytest.mark.parametrize("key", STORED["asked of a student"])
+def test_a_student_is_asked_what_the_seed_says(key):
+    asked = golden_questions.questions(key, seed=catalogue.SEED)
+    assert asked == near(STORED["asked of a student"][key])
+    assert asked != golden_questions.questions(key)
+
+
+@pytest.mark.parametrize("key", STORED["said"])
+def test_what_is_no_answer_is_told_why(key):
+    assert golden_questions.words(key) == STORED["said"][key]
+
+
+@pytest.mark.parametrize("name", STORED["refused"])
+def test_an_option_that_cannot_be_used_is_refused_in_these_words(name):
+    refused = golden_questions.refusals(name)
+    assert refused == STORED["refused"][name] and all(refused.values())
