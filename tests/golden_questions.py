@@ -122,14 +122,9 @@ def questions(key, **seed):
     return calls
 
 
-def said(check, f, options):
-    answer = catalogue.asked(check, f, options)
-    return [answer.right, *answer.mistakes, answer.text]
-
-
-def words(key):
-    """What a checker says to each that is no answer, and to a right one that was changed."""
-    check, right, options = ANSWERS[key]
+def cases(key):
+    """By name: what is no answer for a checker, and a right answer that was changed."""
+    check, right, _ = ANSWERS[key]
 
     def changed(change):
         @functools.wraps(right)
@@ -139,8 +134,14 @@ def words(key):
         return f
 
     numbers = check not in (exercises.check_graph_node, exercises.check_gradient_check)
-    changes = {name: changed(change) for name, change in CHANGES.items() if numbers}
-    return {name: said(check, f, options) for name, f in {**NO_ANSWERS, **changes}.items()}
+    return NO_ANSWERS | {name: changed(change) for name, change in CHANGES.items() if numbers}
+
+
+def said(key, name):
+    """What a checker says to one of them."""
+    check, _, options = ANSWERS[key]
+    answer = catalogue.asked(check, cases(key)[name], options)
+    return [answer.right, *answer.mistakes, answer.text]
 
 
 def refusals(name):
@@ -167,7 +168,7 @@ def main():
     everything = {
         "asked by the book": {key: questions(key) for key in ANSWERS},
         "asked of a student": {key: questions(key, seed=catalogue.SEED) for key in ANSWERS},
-        "said": {key: words(key) for key in ANSWERS},
+        "said": {key: {name: said(key, name) for name in cases(key)} for key in ANSWERS},
         "refused": {name: refusals(name) for name in exercises.__all__ if name != "Answer"},
     }
     text = json.dumps(everything, indent=1, sort_keys=True, ensure_ascii=False)

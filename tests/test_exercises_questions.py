@@ -19,6 +19,8 @@ def near(questions):
 def test_nothing_is_left_out():
     for kind in ("asked by the book", "asked of a student", "said"):
         assert STORED[kind].keys() == golden_questions.ANSWERS.keys()
+    for key, cases in STORED["said"].items():
+        assert cases.keys() == golden_questions.cases(key).keys()
     assert STORED["refused"].keys() == set(exercises.__all__) - {"Answer"}
 
 
@@ -34,9 +36,11 @@ def test_a_student_is_asked_what_the_seed_says(key):
     assert asked != golden_questions.questions(key)
 
 
-@pytest.mark.parametrize("key", STORED["said"])
-def test_what_is_no_answer_is_told_why(key):
-    assert golden_questions.words(key) == STORED["said"][key]
+@pytest.mark.parametrize(
+    ("key", "name"), [(key, name) for key, cases in STORED["said"].items() for name in cases]
+)
+def test_what_is_no_answer_is_told_why(key, name):
+    assert golden_questions.said(key, name) == STORED["said"][key][name]
 
 
 @pytest.mark.parametrize("name", STORED["refused"])
