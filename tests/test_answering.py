@@ -205,7 +205,6 @@ def streams(*paths):
             os.close(file)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # its process would end now
 def test_a_whole_conversation(monkeypatch, tmp_path):
     """The task comes first, then questions; nothing that a cell says or hears is part of it."""
     cells = [
@@ -222,12 +221,22 @@ def test_a_whole_conversation(monkeypatch, tmp_path):
     asked.write_text("".join(json.dumps(each) + "\n" for each in (task, question, question)))
     said.touch()
     complained.touch()
-    bounds = []
+    bounds, opened = [], []
+
+    def fdopen(*given):
+        opened.append(open(*given))
+        return opened[-1]
+
+    monkeypatch.setattr(
+        os, "fdopen", fdopen
+    )  # they are closed with the process, which goes on here
     monkeypatch.setattr(answering, "bound_oneself", bounds.append)
     for name in ("bnlib", "bnlib.exercises"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     with streams(asked, said, complained):
         answering.main()
+    for file in opened:
+        file.close()
     hello, *replies = map(json.loads, said.read_text().splitlines())
     failed = [f"code cell {number}: ZeroDivisionError: division by zero" for number in range(5, 25)]
     assert hello == {"defined": ["f"], "errors": failed}

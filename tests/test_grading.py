@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import bnlib
+from bnlib import exercises
 from bnlib.exercises import answering, check_backward, check_forward, check_noise, grading
 from bnlib.exercises.grading import grade, main
 
@@ -634,7 +635,7 @@ def test_a_process_that_fails_when_asked_gets_nothing():
 
 
 class Ready(contextlib.nullcontext):
-    """Stands for `Student`: all functions are right at once, in this process."""
+    """Stands for `Student`: it has every function at once, each its own name."""
 
     def __init__(self, *given):
         super().__init__(self)
@@ -642,26 +643,37 @@ class Ready(contextlib.nullcontext):
         self.defined = given[1]
 
     def function(self, name):
-        return bnlib.batch_norm
+        return name
 
 
 def test_a_score_says_what_was_graded(write, monkeypatch):
+    def check(f, *, seed):
+        return exercises.Answer(f == "f", f"seed {seed}", () if f == "f" else ("none",))
+
     bits = []
     monkeypatch.setattr(secrets, "randbits", lambda number: bits.append(number) or 77)
     monkeypatch.setattr(grading, "Student", Ready)
+    monkeypatch.setattr(exercises, "check_rate", check)
     path = write("x = 1")
-    score = grade(path, {"f": "check_forward", "g": "check_noise"}, seconds=9)
-    first, second = score.pop("tasks")
-    assert score == {
+    tasks = {"f": "check_rate", "g": "check_rate"}
+    score = {
         "notebook": "notebook.ipynb", "seed": 77, "score": 1, "of": 2, "errors": ["one"],
+        "tasks": [
+            {"function": "f", "checker": "check_rate", "right": True, "mistakes": [],
+             "text": "seed 77"},
+            {"function": "g", "checker": "check_rate", "right": False, "mistakes": ["none"],
+             "text": "seed 77"},
+        ],
     }  # fmt: skip
-    assert bits == [32]
-    assert (first["function"], first["checker"], first["right"]) == ("f", "check_forward", True)
-    assert (second["function"], second["checker"], second["right"]) == ("g", "check_noise", False)
-    assert [task["function"] for task in grade(path, seed=3)["tasks"]] == [
-        *grading.HOMEWORK["backward"]
-    ]
-    assert grade(path, {}, seed=3)["seed"] == 3
+    assert grade(path, tasks) == score and bits == [32]
+    assert grade(path, tasks, seed=3)["tasks"][1]["text"] == "seed 3"
+    assert grade(path, {}, seed=3)["seed"] == 3 and bits == [32]
+
+
+def test_the_first_homework_is_graded_if_no_task_is_named(write, monkeypatch):
+    monkeypatch.setattr(grading, "Student", Ready)
+    tasks = grade(write("x = 1"), seed=3)["tasks"]
+    assert {task["function"]: task["checker"] for task in tasks} == grading.HOMEWORK["backward"]
 
 
 def test_a_checker_must_be_one_that_grades(write):
@@ -675,7 +687,7 @@ def test_the_process_is_given_the_cells_as_plain_python(write, monkeypatch):
     given = []
     monkeypatch.setattr(grading, "Student", lambda *of: given.append(of) or Ready(*of))
     cells = ("%matplotlib inline\nx = 7\n!pip list\ny = x % 4", "%%bash\nls", "z = 3")
-    grade(write(*cells), {"f": "check_forward"}, seed=1, seconds=9)
+    grade(write(*cells), {"f": "check_rate"}, seed=1, seconds=9)
     plain = ["pass\nx = 7\npass\ny = x % 4", "pass", "z = 3"]
     assert given == [(plain, ["f"], 9)]
 
