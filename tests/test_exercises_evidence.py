@@ -770,5 +770,10 @@ def test_a_wrong_contrast_is_shown_an_experiment():
     assert "to which it says 'yes', and a fair sceptic 'no':     plain = [" in text
 
 
+def test_the_book_asks_about_its_own_experiments():
+    wrong = contrast(1, WEAK)
+    assert check_contrast(wrong) == check_contrast(wrong, seed=0) != check_contrast(wrong, seed=1)
+
+
 def test_every_seed_makes_its_own_numbers():
     assert len({check_interval(interval_99, seed=seed).text for seed in SEEDS}) == len(SEEDS)
