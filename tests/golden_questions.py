@@ -13,9 +13,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import test_exercises
 import test_exercises_catalogue as catalogue
+import test_exercises_evidence
 
-from bnlib import exercises, graph
+from bnlib import batch_norm, exercises, graph
+from bnlib.relatives import group_norm
+from bnlib.whitening import whiten
 
 STORED = Path(__file__).with_suffix(".json")
 # One right answer for each checker and its options; `check_contrast` asks no function.
@@ -84,8 +88,83 @@ CHANGES = {
     "zero": each(np.zeros_like),
     "NaN": each(lambda value: value * np.nan),
 }
+# Where `check_backward` goes through all pairs of its mistakes, which takes seconds.
+SEARCHED = {"half as much again", "an axis more"}
+SEARCHES = test_exercises.only_on_large_batches
 
 
+def epsilon_in_place_of_eps(f, *names):
+    """The same function for those who call eps otherwise, so that it must be given in order."""
+    return lambda x, *given: f(x, **dict(zip([*names, "eps"], given, strict=True)))
+
+
+def no_large_numbers(x, gamma, beta, eps):
+    if x.max() > 100:
+        raise OverflowError("too large")
+    return batch_norm(x, gamma, beta, eps=eps)
+
+
+def large_numbers_moved(x, gamma, beta, eps):
+    return batch_norm(x, gamma, beta, eps=eps)[0] + (x > 100)
+
+
+def no_float32(x, gamma, beta, eps):
+    if x.dtype == np.float32:
+        raise TypeError("float64 only")
+    return batch_norm(x, gamma, beta, eps=eps)
+
+
+def nothing_for_float32(x, gamma, beta, eps):
+    return None if x.dtype == np.float32 else batch_norm(x, gamma, beta, eps=eps)
+
+
+def wrong_in_float32(x, gamma, beta, eps):
+    return batch_norm(x, gamma, beta, eps=eps)[0] * (1.5 if x.dtype == np.float32 else 1)
+
+
+def no_nan(forward, backward, rng):
+    y, cache = forward(rng.normal(size=(4, 2)), np.ones(2), np.zeros(2))
+    if np.isnan(backward(y, cache)[0]).any():
+        raise ValueError("NaN")
+    return True
+
+
+def no_second_gradient(a):
+    def backward(dy):
+        def refuse(upstream):
+            raise TypeError("once is enough")
+
+        n = len(a.value)
+        return [graph.computed("share", [dy], lambda u: np.tile(u / n, (n, 1)), refuse)]
+
+    return graph.computed("mean", [a], lambda u: u.mean(0), backward)
+
+
+# What students return and raise; most of it is from the tests of its kind answers.
+RETURNED = [
+    *((exercises.check_backward, f, {}) for f, _ in test_exercises.KIND if f is not SEARCHES),
+    *((exercises.check_graph_node, f, {}) for f, _ in test_exercises.NODES),
+    *((check, f, {}) for check, f, _ in test_exercises_evidence.KIND),
+    *(
+        (exercises.check_forward, f, {})
+        for f in (
+            epsilon_in_place_of_eps(batch_norm, "gamma", "beta"),
+            no_large_numbers,
+            large_numbers_moved,
+            no_float32,
+            nothing_for_float32,
+            wrong_in_float32,
+        )
+    ),
+    (
+        exercises.check_group_norm,
+        epsilon_in_place_of_eps(group_norm, "num_groups", "gamma", "beta"),
+        {},
+    ),
+    (exercises.check_whitening, lambda x, epsilon: whiten(x, eps=epsilon)[0], {}),
+    (exercises.check_gradient_check, no_nan, {}),
+    (exercises.check_graph_node, no_second_gradient, {"twice": True}),
+]
 NO_OPTIONS = [
     *(("seed", -1), ("seed", 0.5), ("seed", "one"), ("node", "norm")),
     *((name, "yes") for name in ("images", "whole", "twice")),
@@ -133,8 +212,10 @@ def cases(key):
 
         return f
 
-    numbers = check not in (exercises.check_graph_node, exercises.check_gradient_check)
-    return NO_ANSWERS | {name: changed(change) for name, change in CHANGES.items() if numbers}
+    if check in (exercises.check_graph_node, exercises.check_gradient_check):
+        return NO_ANSWERS
+    names = CHANGES.keys() - (SEARCHED if check is exercises.check_backward else set())
+    return NO_ANSWERS | {name: changed(CHANGES[name]) for name in sorted(names)}
 
 
 def said(key, name):
@@ -142,6 +223,13 @@ def said(key, name):
     check, _, options = ANSWERS[key]
     answer = catalogue.asked(check, cases(key)[name], options)
     return [answer.right, *answer.mistakes, answer.text]
+
+
+def told(number):
+    """What is said to one of `RETURNED`."""
+    check, f, options = RETURNED[number]
+    answer = check(f, **options)
+    return [check.__name__, answer.right, *answer.mistakes, answer.text]
 
 
 def refusals(name):
@@ -169,6 +257,7 @@ def main():
         "asked by the book": {key: questions(key) for key in ANSWERS},
         "asked of a student": {key: questions(key, seed=catalogue.SEED) for key in ANSWERS},
         "said": {key: {name: said(key, name) for name in cases(key)} for key in ANSWERS},
+        "told": list(map(told, range(len(RETURNED)))),
         "refused": {name: refusals(name) for name in exercises.__all__ if name != "Answer"},
     }
     text = json.dumps(everything, indent=1, sort_keys=True, ensure_ascii=False)
