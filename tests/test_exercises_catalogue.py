@@ -127,28 +127,28 @@ def words():
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(singles().values()))
 def test_single_mistake(check, f, names, options, words):
     answer = asked(check, f, options)
-    assert not answer.right and set(answer.mistakes) == names, answer.text
+    assert answer.right is False and set(answer.mistakes) == names, answer.text
     assert answer.text in words[key(check, names, options)]
 
 
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(PAIRS))
 def test_pair_of_mistakes(check, f, names, options, words):
     answer = asked(check, f, options)
-    assert not answer.right and set(answer.mistakes) == names, answer.text
+    assert answer.right is False and set(answer.mistakes) == names, answer.text
     assert answer.text in words[key(check, names, options)]
 
 
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(RIGHT))
 def test_right_answer(check, f, names, options, words):
     answer = asked(check, f, options)
-    assert answer.right and answer.mistakes == (), answer.text
+    assert answer.right is True and answer.mistakes == (), answer.text
     assert answer.text in words[key(check, names, options)]
 
 
 @pytest.mark.parametrize(("check", "f", "names", "options"), params(OTHER))
 def test_outside_mistake(check, f, names, options, words):
     answer = asked(check, f, options)
-    assert not answer.right and answer.mistakes == (), answer.text
+    assert answer.right is False and answer.mistakes == (), answer.text
     assert answer.text in words[key(check, names, options)]
 
 

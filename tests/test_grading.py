@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import types
 from pathlib import Path
@@ -478,7 +479,10 @@ def test_the_grader_sends_the_task_and_its_questions(scripted):
 def test_the_process_is_kept_apart_and_ended(scripted, scratch, monkeypatch):
     monkeypatch.setenv("PATH", "/here")
     process = scripted(HELLO)
+    threads = set(threading.enumerate())
     with grading.Student([], [], 5):
+        # Whoever holds the pipe open must not hold up the end of the grader.
+        assert all(thread.daemon for thread in set(threading.enumerate()) - threads)
         (folder,) = map(str, scratch.iterdir())
         assert process.ends == []
     assert process.command == [sys.executable, "-I", "-B", answering.__file__]
