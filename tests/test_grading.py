@@ -551,6 +551,20 @@ def test_an_answer_that_breaks_the_rules_is_none(scripted, reply, trouble):
         assert student.trouble == trouble
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError])
+def test_a_question_that_nobody_hears_is_an_end(scripted, error):
+    process = scripted(HELLO)
+
+    def write(text):
+        process.replies.put(b"")
+        raise error
+
+    with grading.Student([], ["f"], 5) as student:
+        process.write = write
+        with pytest.raises(grading.Gone, match=f"^{ENDED}$"):
+            student.function("f")()
+
+
 @pytest.mark.parametrize(
     ("reply", "kind", "text"),
     [
@@ -685,6 +699,11 @@ def test_a_checker_must_be_one_that_grades(write):
         grade(write("x = 1"), {"f": "check_graph_node"})
     with pytest.raises(ValueError, match=r"check_whitening, got 'check_contrast'$"):
         grade(write("x = 1"), {"f": "check_unknown", "g": "check_contrast"})
+
+
+def test_lines_that_are_no_python_are_passed_over():
+    assert grading.plain_python("%time\nx = 7 % 4\n!ls") == "pass\nx = 7 % 4\npass"
+    assert grading.plain_python("%%bash\nls") == "pass"
 
 
 def test_the_process_is_given_the_cells_as_plain_python(write, monkeypatch):
