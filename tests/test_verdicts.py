@@ -444,11 +444,13 @@ def test_seeds_may_differ_between_contrasts_of_a_rule():
         ({"smallest": np.inf}, "smallest of 'x' must be at least 0, got inf"),
         ({"smallest": 0.8, "scale": "log"}, "smallest of 'x' must be at least 1, got 0.8"),
         ({"smallest": 0, "wanted": "same"}, "smallest of 'x' must lie above 0, got 0"),
+        ({"smallest": np.inf, "wanted": "same"}, "smallest of 'x' must lie above 0, got inf"),
         (
             {"smallest": 1, "wanted": "not less", "scale": "log"},
             "smallest of 'x' must lie above 1, got 1",
         ),
         ({"smallest": 1, "wanted": "most"}, "smallest of 'x' must lie between 0 and 1, got 1"),
+        ({"smallest": 0, "wanted": "few"}, "smallest of 'x' must lie between 0 and 1, got 0"),
         (
             {"wanted": "few", "weights": {"a": 1, "b": -1}},
             "counts seeds and must have a single arm",
@@ -476,6 +478,34 @@ def test_a_rule_must_make_sense(fields, sentence):
     good = {"claim": "C02", "says": "", "needs": (contrast("more", 0),)}
     with pytest.raises(ValueError, match=f"Rule: {sentence}"):
         Rule(**good | fields)
+
+
+@pytest.mark.parametrize("fields", [{"needs": ("x",)}, {"when": {"so": ("x",)}}])
+def test_a_rule_needs_contrasts_and_nothing_else(fields):
+    good = {"claim": "C02", "says": "", "needs": (contrast("more", 0),)}
+    with pytest.raises(TypeError, match=r"^Rule: each need must be a Contrast, got 'x'$"):
+        Rule(**good | fields)
+
+
+def test_the_largest_finite_weight_and_all_of_the_needs_may_be_asked_for():
+    largest = {"a": np.finfo(float).max}
+    assert Contrast("x", "m", largest, "more", 0).weights == largest
+    assert Rule("C02", "", (contrast("more", 0), contrast("less", 0)), at_least=2).at_least == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sign", "target"),
+    [
+        ("more", 1, 0.4), ("less", -1, 0.4), ("same", 1, 0.4), ("not less", 1, -0.4),
+        ("not more", -1, -0.4), ("most", 1, 0.4), ("few", -1, -0.4),
+    ],
+)  # fmt: skip
+def test_every_wish_is_turned_upwards_and_has_its_target(wanted, sign, target):
+    own = contrast(wanted, 0.4)
+    assert (own.upwards(3.0), own.target()) == (3 * sign, target)
+    if wanted not in ("most", "few"):
+        ratio = contrast(wanted, np.exp(0.4), scale="log")
+        assert (ratio.upwards(3.0), ratio.target()) == (3 * sign, pytest.approx(target))
 
 
 @pytest.mark.parametrize(
