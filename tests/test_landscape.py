@@ -257,12 +257,32 @@ def test_a_path_out_of_the_numbers_is_no_path():
         along_gradient(*surface(network, X, LABELS), rates=[1e300])
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "sentence"),
+    [
+        (("low", np.ones(2)), TypeError, "the loss must hold real numbers, got <U3"),
+        ((np.ones(2), np.ones(2)), ValueError,
+         "the loss must have shape () to match one number, got (2,)"),
+        ((1.0, 1j * np.ones(2)), TypeError, "the gradient must be real, got complex128"),
+        ((1.0, np.ones(3)), ValueError,
+         "the gradient must have shape (2,) to match point of shape (2,), got (3,)"),
+    ],
+)  # fmt: skip
+def test_a_path_needs_a_loss_and_its_gradient(given, error, sentence):
+    with pytest.raises(error) as raised:
+        along_gradient(lambda point: given, np.ones(2), rates=[0.1])
+    assert str(raised.value) == f"along_gradient: {sentence}"
+
+
 def test_a_surface_needs_something_to_move_and_no_noise():
-    with pytest.raises(TypeError, match="surface: network must not contain dropout"):
-        surface(Sequential(Linear(3, 4, rng=rng), Dropout(0.5, rng)), X, LABELS)
+    noisy = Sequential(Linear(3, 4, rng=rng), Dropout(0.5, rng))
+    sentence = "surface: network must not contain dropout, whose noise is no roughness"
+    with pytest.raises(TypeError, match=rf"^{sentence}$"):
+        surface(noisy, X, LABELS)
     frozen = Linear(3, 4, rng=rng, bias=False)
     frozen.frozen = {"weight"}
-    with pytest.raises(ValueError, match="must have parameters that are not frozen, got none"):
+    sentence = "surface: network must have parameters that are not frozen, got none"
+    with pytest.raises(ValueError, match=rf"^{sentence}$"):
         surface(frozen, X, LABELS)
 
 
