@@ -1,13 +1,15 @@
 """The arms of the experiments: what a seed fixes, and the measures, against second opinions."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bnlib import datasets, layers
+from bnlib import datasets, experiments, layers
 from bnlib.experiments import (
     arms,
     backward_pass,
@@ -15,6 +17,7 @@ from bnlib.experiments import (
     scale_invariance,
     signal_propagation,
     training,
+    training_choices,
     tuning,
 )
 from bnlib.experiments.arms import Arm
@@ -120,6 +123,151 @@ def test_arms_trained_together_equal_arms_trained_alone_to_the_bit():
         assert alone.test_accuracy == together[name].test_accuracy
 
 
+def test_a_rate_with_the_square_of_the_scale_gives_one_curve_for_all_scales(monkeypatch):
+    def draw_few(rng):
+        return datasets.Dataset(*(part[:200] for part in datasets.digits(rng)))
+
+    scales = (scale_invariance.REFERENCE, 1.0)
+    monkeypatch.setattr(scale_invariance, "SCALES", scales)
+    monkeypatch.setattr(
+        scale_invariance, "POST", replace(training.POST, depth=2, batch_size=20, lr=7.0)
+    )
+    found = scale_invariance.effective_rate(3, draw_few, ("p = 0", "p = 2"))
+    arm = replace(training.POST, depth=2, batch_size=20, batch_norm="before", output_scale="he")
+    runs = arms.train(
+        {f"{scale}": replace(arm, scale=scale, lr=0.01) for scale in scales},
+        3, arms.split(3, draw_few), evaluate="each epoch", test=False,
+    )  # fmt: skip
+    expected = [pytest.approx(run.history.train_accuracy) for run in runs.values()]
+    assert found["p = 0"]["curves"] == expected
+    assert found["p = 2"]["curves"] == [expected[0]] * 2
+    for values in found.values():
+        assert values["areas"] == pytest.approx(np.mean(values["curves"], axis=1))
+        assert values["spread"] == pytest.approx(np.ptp(values["areas"]))
+    assert found["p = 0"]["spread"] > 0.3
+
+
+@pytest.mark.parametrize(("batch_size", "epochs", "over"), [(200, 100, 1), (50, 30, 20)])
+def test_the_fewest_steps_are_those_of_the_best_rate(batch_size, epochs, over):
+    few = DATA._replace(x_train=DATA.x_train[:200], y_train=DATA.y_train[:200])
+    rates, how = (0.03, 1.0, 0.3), {"batch_size": batch_size, "epochs": epochs}
+    needed = {}
+    for rate in rates:
+        arm = Arm(depth=0, lr=rate, **how)
+        losses = arms.train({"": arm}, 3, few)[""].history.loss
+        below = [
+            k for k in range(over, len(losses) + 1)
+            if losses[k - over : k].mean() < signal_propagation.TARGET
+        ]  # fmt: skip
+        needed[rate] = below[0] if below else len(losses) + 1
+    best = min(rates, key=needed.get)
+    found = signal_propagation.fewest_steps(few, 0, rates, seed=3, **how)
+    assert found == {"steps": needed[best], "rate": best}
+    assert needed[best] < max(needed.values())
+
+
+def test_inputs_are_compared_in_one_layer_and_in_a_deep_network(monkeypatch):
+    asked = []
+
+    def fewest_steps(data, depth, rates, **how):
+        asked.append((data.x_train, depth, rates, how))
+        return {"steps": len(asked)}
+
+    monkeypatch.setattr(signal_propagation, "fewest_steps", fewest_steps)
+    names = ("network standardized", "bowl x 1", "softmax raw")
+    found = signal_propagation.input_scaling(3, datasets.digits, names)
+    assert list(found) == list(names)
+    assert (found["softmax raw"], found["network standardized"]) == ({"steps": 1}, {"steps": 2})
+    (raw, *softmax), (standardized, *network) = asked
+    np.testing.assert_array_equal(raw, DATA.x_train)
+    np.testing.assert_array_equal(standardized, arms.standardized(DATA).x_train)
+    whole = {"seed": 3, "batch_size": 1000, "epochs": 200}
+    assert softmax == [0, signal_propagation.SOFTMAX_RATES, whole]
+    batches = {"seed": 3, "batch_size": 50, "epochs": 10}
+    assert network == [3, signal_propagation.NETWORK_RATES, batches]
+
+
+def accurate(accuracies):
+    """In the place of `train`: what each arm ends with, by its rate."""
+    asked = {}
+
+    def train(arms, seed, data, **how):
+        asked.update(arms)
+        return {
+            name: SimpleNamespace(train_accuracy=accuracies[arm.lr]) for name, arm in arms.items()
+        }
+
+    return train, asked
+
+
+def test_a_scale_is_tried_at_every_rate_before_it_fails(monkeypatch):
+    rates = signal_propagation.WIDE_RATES
+    for best, trains in ((0.95, 0), (0.951, 1)):
+        accuracies = dict.fromkeys(rates, 0.3) | {rates[4]: best}
+        train, asked = accurate(accuracies)
+        monkeypatch.setattr(signal_propagation, "train", train)
+        got = signal_propagation.initial_scales(3, datasets.digits, ("He / 10",))["He / 10"]
+        assert (got["trains"], got["train accuracy"]) == (trains, best)
+        assert got["train accuracy at each rate"] == list(accuracies.values())
+        arm = Arm(depth=5, batch_size=100, factor=0.1)
+        assert list(asked.values()) == [replace(arm, lr=rate) for rate in rates]
+    z = arms.pre_activations(arms.build(arm, DATA, 3), DATA.x_train)
+    expected = np.maximum(z[-1], 0).std() / np.maximum(z[0], 0).std()
+    assert got["spread"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("trained", "largest"), [((), 0.005), ((0.01, 0.04), 0.04), ((0.01, 41.0), 41.0)]
+)
+def test_the_largest_rate_is_that_of_the_last_that_trains(trained, largest, monkeypatch):
+    accuracies = {r: 0.951 if r in trained else 0.95 for r in training.MANY_RATES}
+    train, asked = accurate(accuracies)
+    monkeypatch.setattr(training, "train", train)
+    got = training.largest_rate(3, datasets.digits, ("batch norm",))["batch norm"]
+    assert got["largest rate"] == largest
+    assert got["train accuracy at each rate"] == list(accuracies.values())
+    assert list(asked.values()) == [Arm(lr=rate, batch_norm="before") for rate in accuracies]
+
+
+@pytest.mark.parametrize(("accuracy", "reaches"), [(0.95, 0), (0.951, 1)])
+def test_an_optimizer_reaches_its_aim_above_95_percent(accuracy, reaches, monkeypatch):
+    network = arms.build(Arm(depth=1, batch_norm="before", gamma=0.75), DATA, 3)
+    run = SimpleNamespace(
+        train_accuracy=accuracy, test_accuracy=0.5, network=network,
+        losses=lambda steps: np.linspace(1, 0, steps),
+    )  # fmt: skip
+    monkeypatch.setattr(training_choices, "train", lambda arms, seed, data: {"one": run})
+    name = next(iter(training_choices.OPTIMIZERS))
+    got = training_choices.optimizers(3, datasets.digits, (name,))["one"]
+    assert (got["reaches"], got["moved"], got["test accuracy"]) == (reaches, 0.25, 0.5)
+    assert got["steps"] == 370  # the mean of 20 is that of the middle two
+
+
+class Enough(Exception):
+    """What a test wanted to see has been asked."""
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluate"),
+    [
+        ("input_scaling", "never"), ("one_step", "never"), ("surfaces", "never"),
+        ("initial_scales", "end"), ("zero_weights", "end"), ("noise_law", "end"),
+        ("largest_rate", "end"), ("sixteen_scales", "each epoch"),
+    ],
+)  # fmt: skip
+def test_no_time_is_spent_on_accuracies_that_nobody_asks_for(name, evaluate, monkeypatch):
+    one, asked = experiments.ALL[name], {}
+
+    def train(arms, seed, data, **how):
+        asked.update(how)
+        raise Enough
+
+    monkeypatch.setattr(sys.modules[one.measure.__module__], "train", train)
+    with pytest.raises(Enough):
+        one.measure(3, datasets.digits, one.arms[-1:])
+    assert asked["test"] is False and asked.get("evaluate", "end") == evaluate
+
+
 def test_population_statistics_leave_the_network_as_it_was():
     run = arms.train({"one": Arm(batch_norm="before", lr=0.1, epochs=1)}, 3, DATA)["one"]
     before = run.network.state_dict()
@@ -148,6 +296,17 @@ def test_a_line_through_a_sigmoid():
     expected = [np.corrcoef(z[:, k], outputs[:, k])[0, 1] ** 2 for k in range(3)]
     assert forward_pass.line_explains(z) == pytest.approx(np.mean(expected))
     assert forward_pass.line_explains(np.ones((5, 2))) == 1
+
+
+def test_a_start_is_tried_at_every_rate_with_its_own_norm_and_weights(monkeypatch):
+    for best, trains in ((0.9, 0), (0.901, 1)):
+        train, asked = accurate(dict.fromkeys(forward_pass.START_RATES, 0.5) | {0.3: best})
+        monkeypatch.setattr(forward_pass, "train", train)
+        got = forward_pass.zero_weights(3, datasets.digits, ("batch norm, tiny",))
+        assert got == {"batch norm, tiny": {"train accuracy": best, "trains": trains}}
+    assert sorted(arm.lr for arm in asked.values()) == [0.03, 0.1, 0.3, 1, 3]
+    expected = Arm(batch_norm="before", factor=1e-8)
+    assert {replace(arm, lr=None) for arm in asked.values()} == {expected}
 
 
 def test_one_sidedness():
