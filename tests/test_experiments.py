@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import importlib
+import io
 import json
 import os
 import re
@@ -18,7 +19,8 @@ import pytest
 from bnlib import datasets, experiments
 from bnlib.experiments import data, judging, processes, records, runs, sources
 from bnlib.experiments.__main__ import KEPT, _chosen, main
-from bnlib.experiments.experiment import Experiment, ExperimentError, measure_seed
+from bnlib.experiments.experiment import Experiment, ExperimentError, find, measure_seed
+from bnlib.experiments.reporting import Report
 from bnlib.verdicts import Contrast, Rule
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -224,6 +226,30 @@ def test_values_that_a_file_cannot_hold_are_refused(found, sentence):
         measure_seed(lambda seed, draw, arms: found, 0, "", ["a"])
 
 
+def test_a_diverged_run_must_be_recorded_as_a_failure():
+    found = {"a": {"loss": np.inf}}
+    with pytest.raises(ExperimentError) as raised:
+        measure_seed(lambda seed, draw, arms: found, 0, "", ["a"])
+    assert str(raised.value) == (
+        "'loss' of arm 'a' must be finite, got inf: the experiment must record a diverged run as "
+        "a failure"
+    )
+
+
+def test_an_experiment_is_found_by_its_name_and_a_wrong_one_gets_near_ones():
+    known = dict.fromkeys(("clear", "faint", "clean"))
+    known["faint"] = faint = Experiment("faint", "c", nothing, ("a",))
+    assert find("faint", known) is faint
+    start = "experiments: name must be that of an experiment, got "
+    for name, hint in (
+        ("claer", "did you mean clear or clean?"),
+        ("zzzz", "the command `list` names all"),
+    ):
+        with pytest.raises(ExperimentError) as raised:
+            find(name, known)
+        assert str(raised.value) == f"{start}{name!r}: {hint}"
+
+
 def test_one_seed_gets_its_data_and_one_thread():
     from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -288,6 +314,20 @@ def test_downloaded_data_are_told_apart_without_reading_them(monkeypatch):
     moved = source._replace(files=(*source.files[:-1], other))
     monkeypatch.setitem(data.SOURCES, "mnist", moved)
     assert data.fingerprint("mnist") != before["mnist"]
+
+
+def test_no_data_have_no_hash_and_nothing_to_draw():
+    assert data.fingerprint("") == ""
+    assert data.draw_of("") is None and data.draw_of("digits") is datasets.digits
+
+
+def test_smaller_sets_of_mnist_have_the_sizes_of_their_names(monkeypatch):
+    asked = []
+    monkeypatch.setattr(datasets, "mnist", lambda *given, **sizes: asked.append((*given, sizes)))
+    rng = np.random.default_rng(0)
+    for name in ("mnist_first", "mnist_10000"):
+        data.draw_of(name)(rng)
+    assert asked == [({"train": 1000},), (rng, {"train": 10_000, "test": 1000})]
 
 
 def test_a_chapters_name_runs_all_of_its_experiments_once(made_up, here, tmp_path):
@@ -415,6 +455,44 @@ def test_another_run_may_tidy_up_meanwhile(made_up, tmp_path, monkeypatch):
     assert partial.load() == {}
 
 
+def test_a_seed_that_vanishes_meanwhile_hides_no_other(made_up, tmp_path, monkeypatch):
+    partial = records.Partial(
+        tmp_path, records.header_of(made_up["clear"], data="", base_seeds=3, seed_start=0)
+    )
+    for seed in range(3):
+        partial.save(seed, {"a": {}})
+    read, gone = Path.read_text, []
+
+    def vanish(path, **how):
+        if not gone:
+            gone.append(int(path.stem))
+            raise FileNotFoundError
+        return read(path, **how)
+
+    monkeypatch.setattr(records.Path, "read_text", vanish)
+    assert partial.load().keys() == {0, 1, 2} - set(gone)
+
+
+def test_a_file_that_cannot_even_be_opened_ends_with_a_sentence(tmp_path, monkeypatch):
+    def refuse(path, *how, **more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(records.Path, "open", refuse)
+    with pytest.raises(ExperimentError) as raised:
+        records.write_whole(tmp_path / "one.jsonl", "text", tmp_path / "work")
+    assert str(raised.value) == (
+        f"results: one.jsonl must be written to {tmp_path}, got 'Permission denied': finished "
+        "seeds are kept; the same command goes on from there"
+    )
+
+
+def test_words_of_other_alphabets_stand_in_a_file_as_they_are(tmp_path):
+    records.write_whole(tmp_path / "one", records._line({"b": 1, "arm": "σ × 2"}), tmp_path / "w")
+    assert (tmp_path / "one").read_bytes() == '{"arm": "σ × 2", "b": 1}\n'.encode()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records._line({"loss": np.inf})
+
+
 def test_a_full_disk_ends_with_a_sentence_and_keeps_seeds(made_up, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runs, "outcomes", in_this_process)
     left = [3]
@@ -530,6 +608,12 @@ def test_other_seeds_never_replace_a_file(made_up, here, tmp_path, capsys, optio
     assert told.count("\n") == 1
     assert content(tmp_path) == before
     assert go(made_up, "run", "clear", *options, folder=tmp_path / "other") == 0
+
+
+def test_a_wish_tells_its_seeds_and_its_data():
+    header = {"seeds": [7, 8, 9, 10], "base_seeds": 2, "data": "digits"}
+    assert runs._told(header) == "the seeds 7 to 8 on digits"
+    assert runs._told({**header, "data": ""}) == "the seeds 7 to 8"
 
 
 def test_more_seeds_go_on_from_the_file(made_up, here, tmp_path, monkeypatch):
@@ -713,6 +797,8 @@ def test_rounding_around_zero_is_no_difference():
 
 def test_many_differences_stay_one_sentence():
     assert judging.told([str(i) for i in range(9)]) == "0; 1; 2; 3; 4; and 4 more"
+    assert judging.told([str(i) for i in range(6)]) == "0; 1; 2; 3; 4; and 1 more"
+    assert judging.told([str(i) for i in range(5)]) == "0; 1; 2; 3; 4"
 
 
 @pytest.mark.parametrize(("seeds", "arms"), [(0, None), (6, None), (2, []), (2, ["c"])])
@@ -722,6 +808,48 @@ def test_a_live_slice_needs_seeds_and_arms_of_the_file(made_up, here, tmp_path, 
         ExperimentError, match=r"live: (seeds must lie in 1\.\.5|arms must be among)"
     ):
         judging.live(made_up["clear"], tmp_path, seeds=seeds, arms=arms)
+
+
+def test_a_notebook_s_slice_is_of_two_seeds_and_all_arms_unless_told_otherwise(
+    made_up, here, tmp_path, capsys, monkeypatch
+):
+    go(made_up, "run", "clear", folder=tmp_path)
+    monkeypatch.setattr(experiments, "ALL", made_up)
+    monkeypatch.setattr(records, "results_folder", lambda folder=None: folder or tmp_path)
+    results = experiments.live("clear")
+    assert (results.seeds, results.header["arms"]) == ((1000, 1001), ["a", "b"])
+    results = experiments.live("clear", seeds=3, arms=("b",))
+    assert (results.seeds, results.header["arms"]) == ((1000, 1001, 1002), ["b"])
+    assert "3 seeds x 1 arm measured again" in capsys.readouterr().out
+
+
+def test_verdicts_are_those_of_a_chapter_s_claims_by_the_folder_asked_for(tmp_path):
+    found = experiments.verdicts("backward_pass")
+    assert {verdict.rule.claim for verdict in found.values()} == {"C11"}
+    assert len(found) == sum(len(one.rules) for one in experiments.backward_pass.EXPERIMENTS)
+    with pytest.raises(ExperimentError, match=re.escape(f"load: needs {tmp_path}")):
+        experiments.verdicts("backward_pass", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "sentence"),
+    [
+        ("load", {"name": 3}, "load: name must be text, got 3"),
+        ("load", {"name": "cures", "folder": 3},
+         "load: folder must be a folder's name or None, got 3"),
+        ("verdicts", {"chapter": 3}, "verdicts: chapter must be text, got 3"),
+        ("verdicts", {"chapter": "training", "folder": 3},
+         "verdicts: folder must be a folder's name or None, got 3"),
+        ("live", {"name": 3}, "live: name must be text, got 3"),
+        ("live", {"name": "cures", "seeds": "2"}, "live: seeds must be a whole number, got '2'"),
+        ("live", {"name": "cures", "arms": 3}, "live: arms must be a sequence, got 3"),
+        ("live", {"name": "cures", "arms": [3]}, "live: each of arms must be text, got 3"),
+    ],
+)  # fmt: skip
+def test_what_notebooks_ask_of_experiments_is_refused_in_these_words(function, arguments, sentence):
+    with pytest.raises(TypeError) as raised:
+        getattr(experiments, function)(**arguments)
+    assert str(raised.value) == sentence
 
 
 # --- what the command line refuses ---------------------------------------------------------------
@@ -925,6 +1053,40 @@ def test_a_bar_is_for_terminals_only(made_up, here, tmp_path, capsys, monkeypatc
     shown = capsys.readouterr()
     assert shown.out.splitlines()[0] == "clear: 5 seeds in clear.jsonl"
     assert "clear" in shown.err and "5/5" in shown.err
+
+
+def test_a_bar_is_drawn_now_and_then_steps_aside_for_lines_and_leaves_nothing(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    report = Report()
+    report.begin(2000)
+    for _ in range(1000):
+        report.step("clear")
+    drawn = capsys.readouterr().err
+    assert "/2000 [" in drawn and "seed" in drawn and drawn.count("\r") < 200
+    report.say("news")
+    shown = capsys.readouterr()
+    assert shown.out == "news\n"
+    assert re.fullmatch(r"\r +\r\r?clear: +50%.* 1000/2000 .*", shown.err)
+    report.end()
+    assert re.fullmatch(r"\r +\r", capsys.readouterr().err)
+    report.complain("trouble")
+    report.end()  # as after Ctrl-C: there is no bar any more
+    assert capsys.readouterr().err == "trouble\n"
+
+
+def test_lines_are_told_at_once(monkeypatch):
+    class Pipe(io.StringIO):
+        seen = ""
+
+        def flush(self):
+            self.seen = self.getvalue()
+
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    monkeypatch.setattr(sys, "stderr", Pipe())
+    Report().say("news")
+    Report().complain("trouble")
+    assert (sys.stdout.seen, sys.stderr.seen) == ("news\n", "trouble\n")
 
 
 # --- the hash of the code ------------------------------------------------------------------------
