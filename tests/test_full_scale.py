@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from bnlib import datasets, experiments
-from bnlib.experiments import full_scale, full_scale_rates, judging, ood_networks, tuning
+from bnlib.experiments import (
+    arms,
+    convnets,
+    full_scale,
+    full_scale_rates,
+    judging,
+    ood_networks,
+    tuning,
+)
 
 at_hand = pytest.mark.skipif(
     not Path(os.environ.get("BNLIB_DATA", ""), "mnist").is_dir(),
@@ -70,6 +78,7 @@ def test_sigmoids_are_looked_at_after_each_epoch(quick):
     found = full_scale.sigmoids_mnist(0, draw_few, arms)
     assert list(found) == list(arms)
     for values in found.values():
+        assert 0 <= values["test accuracy"] <= 1
         assert len(values["curve"]) == len(values["values"]) == len(values["percentiles"]) == 2
         assert values["rise"] == values["last"] - values["first"]
         low, middle, high = np.transpose(values["percentiles"])
@@ -93,8 +102,8 @@ def test_a_lead_is_what_four_of_the_five_kinds_reach(quick):
     ]
     assert own["confidence over none"] == sorted(leads)[1]
     assert sum(lead >= own["confidence over none"] for lead in leads) == 4
-    alone = full_scale.strange_inputs_mnist(0, draw_few, ("BN flatten",))
-    assert alone["BN flatten"] == own
+    alone = full_scale.strange_inputs_mnist(0, draw_few, ("BN flatten", "none average"))
+    assert list(alone) == ["BN flatten", "none average"] and alone["BN flatten"] == own
 
 
 def test_own_statistics_are_those_of_the_pictures_that_come_in(quick):
@@ -138,6 +147,45 @@ def test_rates_are_chosen_without_the_test_images(monkeypatch, name):
     monkeypatch.setitem(full_scale_rates.TASKS, name, (arms, 30, start))
     data = full_scale_rates.validation_data(0, name)
     assert (data.x_train == seen.x_train[:120]).all() and (data.x_test == seen.x_train[120:]).all()
+
+
+@pytest.mark.parametrize("name", full_scale_rates.TASKS)
+def test_a_score_is_the_validation_accuracy_at_a_rate_for_c02_over_all_epochs(monkeypatch, name):
+    seen = draw_few(np.random.default_rng(0))
+    monkeypatch.setattr(full_scale_rates, "draw_of", lambda name: lambda rng: seen)
+    table, _, start = full_scale_rates.TASKS[name]
+    monkeypatch.setitem(full_scale_rates.TASKS, name, (table, 30, start))
+    arm = replace(list(table.values())[-1], epochs=2, lr=None)
+    found = full_scale_rates.scores(name, arm, (-2, -1), 4)
+    data = full_scale_rates.validation_data(4, name)
+    train = arms.train if isinstance(arm, arms.Arm) else convnets.train
+    for rate, score in zip((0.1, 0.3), found, strict=True):
+        run = train({"": replace(arm, lr=rate)}, 4, data, evaluate="each epoch")[""]
+        curve = run.history.test_accuracy
+        assert score == pytest.approx(sum(curve) / 2 if name == "mnist_first" else curve[-1])
+
+
+def test_what_has_scores_is_kept_and_what_has_none_is_measured(monkeypatch, tmp_path, capsys):
+    file, asked = tmp_path / "rates.json", []
+    scores = json.loads(full_scale_rates.SCORES.read_text(encoding="utf-8"))
+    known = {name: own for name, own in scores.items() if name != "BN average"}
+    file.write_text(json.dumps(known), encoding="utf-8")
+
+    def look_up(measure, jobs):
+        asked.extend(jobs)
+        return [
+            [scores["BN average"][f"{tuning.rate(place):g}"] for place in job[2]] for job in jobs
+        ]
+
+    monkeypatch.setattr(full_scale_rates, "SCORES", file)
+    monkeypatch.setattr(tuning, "in_parallel", look_up)
+    full_scale_rates.main()
+    assert json.loads(file.read_text(encoding="utf-8")) == scores
+    assert capsys.readouterr().out == f"{full_scale.RATES}\n"
+    assert {(data, arm) for data, arm, *_ in asked} == {
+        ("mnist_10000", full_scale.CONVNETS["BN average"])
+    }
+    assert [seed for *_, seed in asked[:2]] == [0, 1]
 
 
 # --- results --------------------------------------------------------------------------------------
