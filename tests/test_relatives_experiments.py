@@ -3,11 +3,12 @@
 import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bnlib import datasets, functional, layers
+from bnlib import datasets, functional, layers, training
 from bnlib.experiments import convnets
 from bnlib.experiments import cures as curing
 from bnlib.experiments import relatives as experiment
@@ -57,6 +58,36 @@ def test_the_crossover_s_interval_is_that_of_other_seeds():
     assert 4 < low < estimate < high < 16
     few = crossover(gains[:5], (2, 4, 16), rng=rng)
     assert few[2] - few[1] > high - low
+
+
+def test_the_ends_of_the_crossover_s_interval_are_quantiles_over_resampled_seeds():
+    gains = np.array([0.04, 0.02, -0.02]) + np.random.default_rng(1).normal(0, 0.02, (9, 3))
+    _, low, high = crossover(gains, (2, 4, 16), rng=np.random.default_rng(0), resamples=41)
+    drawn = np.random.default_rng(0).integers(9, size=(41, 9))
+    other = np.random.default_rng(0)
+    estimates = [crossover(gains[rows], (2, 4, 16), rng=other, resamples=1)[0] for rows in drawn]
+    assert (low, high) == tuple(np.quantile(estimates, (0.025, 0.975)))  # the 2nd, and 2nd last
+
+
+def test_the_longer_race_is_the_same_for_six_epochs(monkeypatch):
+    asked = []
+
+    def train(arms, seed, data):
+        asked.append((arms, seed, data))
+        run = SimpleNamespace(test_accuracy=0.5, train_accuracy=0.75)
+        return dict.fromkeys(arms, run)
+
+    monkeypatch.setattr(convnets, "train", train)
+    names = ("group norm 2", "batch norm 64")
+    found = experiment.longer_in_batches(3, datasets.digits, names)
+    assert list(found) == list(names)
+    assert all(own == {"test accuracy": 0.5, "train accuracy": 0.75} for own in found.values())
+    ((arms, seed, data),) = asked
+    assert arms == {
+        "group norm 2": replace(SHRINKING["group norm 2"], epochs=6, lr=0.001),
+        "batch norm 64": replace(SHRINKING["batch norm 64"], epochs=6, lr=0.1),
+    }
+    assert seed == 3 and (data.x_test == DATA.x_test).all()
 
 
 def test_values_per_channel_are_those_that_batch_norm_sees():
@@ -190,6 +221,15 @@ def test_experiments_give_finite_numbers_for_a_few_steps(monkeypatch):
     for values in got.values():
         assert np.isfinite(list(values.values())).all() and values["gradient"] > 0
         assert values["trains"] == (values["train accuracy"] > 0.9)
+
+
+@pytest.mark.parametrize("cure", ["layer norm", "residual"])
+def test_a_seed_fixes_the_training_of_a_cure_and_its_run_has_the_trained_network(cure):
+    one, again = (train_deep(Deep(cure, 2, epochs=1), 3, DATA) for _ in range(2))
+    np.testing.assert_array_equal(one.history.loss, again.history.loss)
+    assert one.test_accuracy == training.accuracy(one.network, DATA.x_test, DATA.y_test)
+    other = train_deep(Deep(cure, 2, epochs=1), 4, DATA)
+    assert not np.array_equal(one.history.loss, other.history.loss)
 
 
 def test_a_run_that_diverged_is_counted_as_guessing():
