@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bnlib import datasets
+from bnlib.batch_noise import layer_noise
 from bnlib.experiments import arms, regularization, regularizers
 from bnlib.experiments.arms import Arm, Run
 from bnlib.experiments.learning_rates import LEARNING_RATES
@@ -35,6 +36,29 @@ def test_the_slope_of_a_root_law_is_minus_a_half():
     assert regularization.slope(noise) == pytest.approx(-0.5)
     bent = np.where(np.array(regularization.SIZES) < regularization.FROM, 9.0, noise)
     assert regularization.slope(bent) == pytest.approx(-0.5)
+
+
+def test_the_noise_of_each_layer_is_that_of_the_library_and_falls_with_the_root(monkeypatch):
+    sizes, train = (16, 64), arms.train
+    for name, value in (("SIZES", sizes), ("ROWS", range(3)), ("DRAWS", 60)):
+        monkeypatch.setattr(regularization, name, value)
+    arm = Arm(batch_norm="before", epochs=1, lr=0.1)
+    monkeypatch.setattr(regularization, "train", lambda _, *how, **more: train(
+        {"one": arm}, *how, **more))  # fmt: skip
+    names = (regularization.OUTSIDE, "layer 3", "layer 1")
+    found = regularization.noise_law(3, datasets.digits, names)
+    assert tuple(found) == names
+    data = arms.split(3, datasets.digits)
+    network, rng = train({"one": arm}, 3, data)["one"].network, np.random.default_rng([3, 5])
+    for at, size in enumerate(sizes):
+        noise = layer_noise(network, data.x_train, range(3), size=size, draws=60, rng=rng)
+        for name, layer in (("layer 1", noise[0]), ("layer 3", noise[2])):
+            own = np.sqrt(np.mean(np.square(layer)))
+            assert found[name]["noise"][at] == pytest.approx(own)
+    for values in found.values():
+        large, small = values["noise"]
+        assert large / small == pytest.approx(2, rel=0.2)
+        assert values["slope off"] == pytest.approx(0.5 - np.log(large / small) / np.log(4))
 
 
 def test_the_trend_of_a_line_is_what_lies_between_its_ends():
@@ -112,6 +136,7 @@ def test_the_interaction_of_dropout_is_a_difference_of_two_gains():
     }  # fmt: skip
     both = regularizers._even_less("plain", "clean tuned", "wrong tuned")
     assert sum(both.weights.values()) == 0 and len(both.weights) == 8
+    assert set(both.weights.values()) == {1, -1}
     assert both.weights["plain + dropout wrong tuned"] == -1
 
 
