@@ -237,6 +237,29 @@ def test_leads_are_what_three_of_four_kinds_reach(quick):
     assert alone == own
 
 
+def test_a_lead_is_what_is_reached_with_so_many_kinds_and_own_statistics_have_no_ratio():
+    kinds = ("w", "x", "y", "z")
+    numbers = {"BN": ([0.9, 0.8, 0.7, 0.6], [8.0, 6.0, 4.0, 3.0]),
+               "none": ([0.5, 0.3, 0.6, 0.7], [2.0, 3.0, 4.0, 1.0])}  # fmt: skip
+    numbers |= {rival: numbers["none"] for rival in ood_networks.RIVALS}
+    found = {
+        kind: {
+            f"{measure}, {how}": value
+            for measure, values in zip(("confidence", "activation ratio"), own, strict=True)
+            for how, value in zip(kinds, values, strict=True)
+        }
+        for kind, own in numbers.items()
+    }
+    got = ood_networks.leads(found, kinds, 3)
+    ratios = {name for name in got if name.startswith("activation ratio over")}
+    assert ratios == {f"activation ratio over {r}" for r in ood_networks.RIVALS if r != "BN own"}
+    assert all(got[name] == 2 for name in ratios)  # of 4, 2, 1 and 3
+    assert got["activation ratio reached"] == 4
+    for rival in ood_networks.RIVALS:
+        assert got[f"confidence over {rival}"] == pytest.approx(0.1)  # of .4, .5, .1 and -.1
+    assert ood_networks.leads(found, kinds, 4)["activation ratio reached"] == 3
+
+
 def test_strange_pictures_are_standardized_as_the_training_images_are(data):
     arm = ood_networks.NETWORKS["standardized"]
     strange = 1 - data.x_test
@@ -301,6 +324,13 @@ def test_the_chosen_rates_are_the_best_of_the_stored_scores_and_inside_their_gri
         rates = sorted(map(float, own))
         assert len(rates) >= 4 and rates[0] < module.RATES[name] < rates[-1], name
         assert max(np.divide(rates[1:], rates[:-1])) < 3.4
+
+
+def test_the_rates_of_all_networks_are_chosen_as_those_of_other_convnets(monkeypatch):
+    asked = []
+    monkeypatch.setattr(convnets, "choose", lambda arms, file: asked.append((list(arms), file)))
+    ood_networks.choose()
+    assert asked == [(list(ood_networks.TUNED.values()), ood_networks.SCORES)]
 
 
 def test_rates_are_there_for_all_networks():
