@@ -157,3 +157,11 @@ def test_the_edge_is_measured_in_units_of_two_over_the_rate(monkeypatch):
     (low,), (high,) = (values["sharpness x rate / 2"] for values in plain.values())
     assert high == pytest.approx(low / 0.3, rel=1e-2)
     assert len(plain["plain at 0.1"]["loss"]) == 1
+
+
+def test_standardized_networks_see_standardized_digits_at_the_edge(monkeypatch):
+    monkeypatch.setattr(smooth_and_fast, "EDGE_STEPS", 0)
+    found = smooth_and_fast.edge(3, datasets.digits, ("standardized at 0.1",))
+    digits = arms.standardized(arms.split(3, datasets.digits))
+    plain = smooth_and_fast.edge(3, lambda rng: digits, ("plain at 0.1",))
+    assert found["standardized at 0.1"] == plain["plain at 0.1"]
