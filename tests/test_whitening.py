@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bnlib import batch_norm, batch_norm_backward, datasets, layers, optim, training, whitening
+from bnlib.experiments import arms
 from bnlib.experiments import whitened_networks as nets
 from bnlib.experiments import whitening as experiment
 from bnlib.experiments.arms import split
@@ -365,6 +366,23 @@ def test_a_run_that_diverged_counts_as_guessing(change):
     assert all(np.isfinite(numbers).all() and len(numbers) == 3 for numbers in found.values())
 
 
+def test_a_run_is_looked_at_forty_one_times_from_its_first_weights_to_its_last():
+    arm = nets.Arm(group=10, batch_size=25, epochs=2, lr=0.1)
+    values, network, own = nets.run(arm, 3, DATA)
+    assert values["losses"].shape == (41,)
+    first, last = (nets.look(n, own) for n in (nets.build(arm, 3), network))
+    assert (values["losses"][0], values["losses"][-1]) == pytest.approx((first[0], last[0]))
+    assert (values["train accuracy"], values["test accuracy"]) == last[1:]
+    assert values["loss area"] == pytest.approx(values["losses"].mean())
+
+
+def test_narrower_networks_start_from_the_weights_of_the_wider_ones():
+    """50 and 100 units: the first layer's weights are drawn one after the other."""
+    own = nets.build(nets.Arm(), 3).layers[0].params["weight"]
+    wide = arms.build(arms.Arm(), DATA, 3).layers[0].params["weight"]
+    np.testing.assert_array_equal(own, wide[: len(own)])
+
+
 def test_the_first_crossing_is_found_between_two_looks():
     losses = np.array([1.0, 0.2, 0.05, 0.2, 0.01])
     assert nets.steps_to(0.1, losses, 40) == pytest.approx(15)
@@ -458,3 +476,19 @@ def test_a_seed_gives_every_arm_that_is_asked_for():
     found = experiment.whitened_networks(7, datasets.digits, arms)
     assert tuple(found) == arms
     assert all(0 <= found[arm]["test accuracy"] <= 1 and found[arm]["steps"] > 0 for arm in arms)
+
+
+def test_entanglement_is_told_of_tuned_large_batches_and_losses_of_arms_tuned_for_speed(
+    monkeypatch,
+):
+    short = {name: replace(arm, epochs=8) for name, arm in nets.BASES.items()}
+    monkeypatch.setattr(experiment, "BASES", short)
+    names = ("standardized 200 tuned", "batch norm 200 for speed")
+    found = experiment.whitened_networks(3, datasets.digits, names)
+    tuned, speed = (found[name] for name in names)
+    assert "losses" in speed and "losses" not in tuned and "correlation" not in speed
+    own = nets.prepare(short["standardized 200"], DATA)
+    fresh = nets.build(experiment.arm_of(names[0]), 3)
+    for measure, values in experiment.entanglement(fresh, own.x_train).items():
+        assert tuned[f"{measure} at the start"] == values
+        assert tuned[measure] != values
