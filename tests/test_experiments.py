@@ -214,7 +214,10 @@ def test_values_become_plain_floats():
     ("found", "sentence"),
     [
         ({"a": {"loss": np.nan}}, "'loss' of arm 'a' must be finite, got nan"),
-        ({"a": {"curve": [0.5, [np.inf]]}}, "must be finite, got inf: the experiment must record"),
+        (
+            {"a": {"curve": [0.5, [np.inf]]}},
+            "'curve' of arm 'a' must be finite, got inf: the experiment must record",
+        ),
         ({"a": {"loss": "low"}}, "must be a number or a list of numbers, got 'low'"),
         ({"a": {"loss": None}}, "must be a number or a list of numbers, got None"),
         ({}, r"must return the arms \['a'\], got \[\]"),
@@ -227,7 +230,7 @@ def test_values_that_a_file_cannot_hold_are_refused(found, sentence):
 
 
 def test_a_diverged_run_must_be_recorded_as_a_failure():
-    found = {"a": {"loss": np.inf}}
+    found = {"a": {"loss": [[np.inf]]}}
     with pytest.raises(ExperimentError) as raised:
         measure_seed(lambda seed, draw, arms: found, 0, "", ["a"])
     assert str(raised.value) == (

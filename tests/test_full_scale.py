@@ -178,7 +178,8 @@ def test_a_score_is_the_validation_accuracy_at_a_rate_for_c02_over_all_epochs(mo
 
 def test_what_has_scores_is_kept_and_what_has_none_is_measured(monkeypatch, tmp_path, capsys):
     file, asked = tmp_path / "rates.json", []
-    scores = json.loads(full_scale_rates.SCORES.read_text(encoding="utf-8"))
+    stored = full_scale_rates.SCORES.read_text(encoding="utf-8")
+    scores = json.loads(stored)
     known = {name: own for name, own in scores.items() if name != "BN average"}
     file.write_text(json.dumps(known), encoding="utf-8")
 
@@ -191,7 +192,7 @@ def test_what_has_scores_is_kept_and_what_has_none_is_measured(monkeypatch, tmp_
     monkeypatch.setattr(full_scale_rates, "SCORES", file)
     monkeypatch.setattr(tuning, "in_parallel", look_up)
     full_scale_rates.main()
-    assert json.loads(file.read_text(encoding="utf-8")) == scores
+    assert file.read_text(encoding="utf-8") == stored
     assert capsys.readouterr().out == f"{full_scale.RATES}\n"
     assert {(data, arm) for data, arm, *_ in asked} == {
         ("mnist_10000", full_scale.CONVNETS["BN average"])

@@ -363,6 +363,7 @@ def test_a_run_that_diverged_counts_as_guessing(change):
     assert values["steps"] == 80 + 2
     assert np.isfinite(values["losses"]).all() and values["losses"].shape == (nets.LOOKS,)
     found = experiment.entanglement(network, own.x_train)
+    assert found.keys() == {"correlation", "directions"}
     assert all(np.isfinite(numbers).all() and len(numbers) == 3 for numbers in found.values())
 
 
