@@ -990,6 +990,65 @@ def test_check_backward_refuses_what_is_no_real_float():
         check_backward(lambda x: (x > 0, None), relu_backward, {"x": np.ones(2)}, rng=rng())
 
 
+def after(calls, then, before):
+    """A function that returns something else once it has been called so often."""
+    asked = []
+
+    def f(*values):
+        asked.append(values)
+        return then if len(asked) > calls else before(*values)
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("check", "calls", "operation"),
+    [
+        (lambda f, x: numerical_gradient(f, x), 0, "numerical_gradient"),
+        (lambda f, x: numerical_gradient(f, x), 1, "numerical_gradient"),
+        (lambda f, x: complex_step_gradient(f, x), 0, "complex_step_gradient"),
+        (lambda f, x: check_gradient(f, {"x": x}, {"x": 2 * x}, rng=rng()), 0, "check_gradient"),
+        (lambda f, x: check_gradient(f, {"x": x}, {"x": 2 * x}, rng=rng()), 1, "check_gradient: x"),
+        (
+            lambda f, x: check_gradient(f, {"x": x}, {"x": 2 * x}, rng=rng(), method=METHODS[1]),
+            1,
+            "check_gradient: x",
+        ),
+    ],
+)
+def test_what_f_returns_is_asked_for_every_time(check, calls, operation):
+    uneven = after(calls, [[1.0], [1.0, 2.0]], lambda x: (x**2).sum())
+    told = f"{operation}: what f returns must be an array, got a list of unequal parts"
+    with pytest.raises(ValueError, match=f"^{told}$"):
+        check(uneven, np.array([1.0, 2.0]))
+
+
+def test_a_forward_pass_that_changes_the_shape_of_y_is_refused():
+    # Once for y, three times for the claims: then the slopes are taken.
+    forward = after(4, (np.ones(3), None), lambda x: (x, None))
+    told = "y must have shape (2,) to match the first y of shape (2,), got (3,)"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'check_backward: {told}')}$"):
+        check_backward(forward, lambda dy, cache: dy, {"x": np.array([1.0, 2.0])}, rng=rng())
+
+
+def test_a_step_of_which_there_is_no_half_is_refused():
+    least = 5e-324
+    told = "step must move x within its range, got 4.94066e-324"
+    with pytest.raises(ValueError, match=f"^check_gradient: x: {told}$"):
+        check_gradient(
+            lambda x: x.sum(), {"x": np.zeros(1)}, {"x": np.ones(1)}, rng=rng(),
+            method=METHODS[1], step=least,
+        )  # fmt: skip
+
+
+def test_a_step_that_leaves_the_numbers_is_refused_even_if_f_does_not_care():
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(ValueError, match="step must move x within its range"),
+    ):
+        numerical_gradient(lambda x: 0.0, np.array([1e308]), step=1.7e308)
+
+
 # --- boundaries, met exactly ----------------------------------------------------------------------
 
 

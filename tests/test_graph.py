@@ -3,6 +3,9 @@
 import itertools
 import math
 import operator
+import re
+import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -734,6 +737,33 @@ def test_too_small_and_too_large_are_both_refused(call, says):
     with pytest.raises(ValueError, match=r"^(matmul|repeat|backward|sum): ") as caught:
         call(lambda *shape: Node(np.ones(shape)))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "says"),
+    [
+        ([(3,), (3,), (3,)], "x must have shape (N, C, *spatial), got (3,)"),
+        ([(0, 3), (3,), (3,)], "x must not be empty, got shape (0, 3)"),
+        ([(2, 3), (2,), (3,)], "gamma must have shape (3,) to match x of shape (2, 3), got (2,)"),
+        ([(2, 3), (3,), (2,)], "beta must have shape (3,) to match x of shape (2, 3), got (2,)"),
+    ],
+)
+def test_batch_norm_asks_before_it_draws_a_node(shapes, says):
+    with pytest.raises(ValueError, match=f"^batch_norm: {re.escape(says)}$"):
+        graph.batch_norm(*(Node(np.ones(shape)) for shape in shapes))
+
+
+def test_the_largest_power_and_one_that_is_a_fraction():
+    assert graph.power(Node([1.0]), sys.float_info.max).value.tolist() == [1.0]
+    root = graph.power(Node([4.0]), Fraction(1, 2))
+    assert root.value.dtype == np.float64 and root.value.tolist() == [2.0]
+
+
+def test_nothing_may_be_repeated_and_more_than_there_is_memory_may_not():
+    assert graph.repeat(Node(1.0), (0,)).shape == (0,)
+    told = "repeat: shape must fit into memory, got (1099511627776, 1099511627776)"
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        graph.repeat(Node(1.0), (2**40, 2**40))
 
 
 # --- what the output does not depend on, and numbers that are not finite or not real -------------
