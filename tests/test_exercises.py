@@ -1429,3 +1429,18 @@ def test_memory_addresses_do_not_reach_the_page():
 def test_there_are_enough_of_them():
     pairs = [p for p in PLANTED if len(p.values[2]) == 2]
     assert len(PLANTED) >= 25 and len(pairs) >= 8 and len(RIGHT) >= 12 and len(OTHER) >= 10
+
+
+@pytest.mark.parametrize(
+    "far",
+    [lambda y: None, lambda y: y[:, 0]],
+    ids=["nothing", "one axis"],
+)
+def test_forward_without_a_right_shape_far_from_zero_is_told_and_raises_nothing(far):
+    def student(x, gamma, beta, eps):
+        y, cache = bnlib.batch_norm(x, gamma, beta, eps=eps)
+        return far(y) if x.max() > 100 else (y, cache)
+
+    answer = check_forward(student)
+    assert not answer.right
+    assert answer.text.endswith("batches; for numbers near 1e8 there is none of\nits shape.")

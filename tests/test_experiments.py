@@ -489,6 +489,13 @@ def test_a_file_that_cannot_even_be_opened_ends_with_a_sentence(tmp_path, monkey
     )
 
 
+def test_a_file_where_the_workplace_should_be_is_told(tmp_path):
+    (tmp_path / "work").write_text("mine", encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"results: one\.jsonl must be written to"):
+        records.write_whole(tmp_path / "one.jsonl", "text", tmp_path / "work")
+    assert (tmp_path / "work").read_text(encoding="utf-8") == "mine"
+
+
 def test_words_of_other_alphabets_stand_in_a_file_as_they_are(tmp_path):
     records.write_whole(tmp_path / "one", records._line({"b": 1, "arm": "σ × 2"}), tmp_path / "w")
     assert (tmp_path / "one").read_bytes() == '{"arm": "σ × 2", "b": 1}\n'.encode()

@@ -368,7 +368,7 @@ def unexplained(exercise, batches, name, both):
     right, yours = expected[tuple(index)], got[tuple(index)]
     factor = yours / right if right else np.nan
     times = f" Every number is {number_text(factor)} times the right one there."
-    constant = expected.ndim and same(got, factor * expected)
+    constant = expected.ndim and np.isfinite(factor) and same(got, factor * expected)
     return (
         f"{name} is wrong in a way that I have no name for. The first number that differs {batch} "
         f"is {place}: {number_text(right, size)} is right, yours is {number_text(yours, size)}."

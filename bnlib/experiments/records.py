@@ -4,6 +4,7 @@ A file has a header line, then one line per seed and arm. It holds nothing that 
 runs, so two runs give the same bytes. Nothing is ever half written: a file appears whole.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -290,7 +291,8 @@ def write_whole(path, text, workplace):
             # Another run of the same experiment is complete, and has removed the workplace.
             if isinstance(error, FileNotFoundError) and attempts_left:
                 continue
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise ExperimentError(
                 f"results: {path.name} must be written to {path.parent}, got {error.strerror!r}: "
                 "finished seeds are kept; the same command goes on from there"
