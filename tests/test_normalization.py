@@ -91,6 +91,15 @@ def test_float32_keeps_its_digits_in_a_large_picture():
     assert np.abs(batch_norm(x)[1].x_hat - exact_x_hat(x, 1e-5)).max() < 2e-6
 
 
+def test_float32_keeps_its_digits_in_many_small_pictures():
+    """Added one after another in float32 their sum would be wrong by three in ten thousand."""
+    x = np.full((30_000, 3, 3), 0.1, np.float32)
+    _, cache = batch_norm(x)
+    np.testing.assert_allclose(cache.mean, np.float32(0.1), rtol=SUMMED)
+    _, _, dbeta = batch_norm_backward(x, cache)
+    np.testing.assert_allclose(dbeta, 90_000 * float(np.float32(0.1)), rtol=SUMMED)
+
+
 def test_float32_survives_an_outlier_in_the_first_row():
     x = np.random.default_rng(0).normal(size=(65_536, 2)).astype(np.float32)
     x[0] = 1e6
