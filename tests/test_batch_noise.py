@@ -97,6 +97,24 @@ def test_in_the_first_layer_a_network_has_the_noise_of_its_values():
     assert second.shape == (2, 4) and (second > 0).all()
 
 
+def test_each_draw_is_the_example_with_as_many_others_as_fill_the_batch():
+    found = layer_noise(BatchNorm(3), VALUES, [7, 9], size=5, draws=3, rng=rng())
+    generator = rng()
+    for place, row in enumerate((7, 9)):
+        batches = generator.integers(300, size=(3, 4))
+        x_hats = [batch_norm(VALUES[[row, *others]])[0][0] for others in batches]
+        np.testing.assert_allclose(found[0][place], np.std(x_hats, axis=0), rtol=1e-10)
+
+
+def test_the_law_of_a_rare_value_by_counting():
+    """One of four is 1: mean 1/4, variance 3/16, skewness 2 / sqrt(3), kurtosis 7/3."""
+    law = noise_law(np.array([[0.0], [0.0], [0.0], [1.0]]), size=10)
+    np.testing.assert_allclose(law.additive, 0.1)
+    np.testing.assert_allclose(law.multiplicative[:, 0], np.array([1, 1, 1, 9]) / 90, rtol=1e-12)
+    np.testing.assert_allclose(law.common[:, 0], np.array([-1, -1, -1, 3]) / 15, rtol=1e-12)
+    np.testing.assert_allclose(law.variance, law.additive + law.multiplicative + law.common)
+
+
 def test_the_network_stays_as_it_was():
     network = mlp([3, 4, 2], rng=rng(), batch_norm=True)
     network.forward(VALUES, training=True)

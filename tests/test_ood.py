@@ -80,6 +80,19 @@ def test_fpr95_is_what_passes_the_lowest_threshold_that_passes_enough_known_ones
     assert ood.fpr95(known, strange) == pytest.approx((strange <= thresholds[0]).mean(), rel=EXACT)
 
 
+def test_the_threshold_of_fpr95_may_pass_just_95_percent():
+    known = np.arange(20.0)  # 18 passes 19 of 20, with what lies on it
+    assert ood.fpr95(known, np.array([5.0, 18.0, 18.5, 30.0])) == 0.5
+    assert ood.fpr95(known, known) == 0.95
+
+
+def test_infinite_logits_give_nan_without_a_warning():
+    logits = np.array([[np.inf, 0.0], [0.0, 0.0]])
+    with np.errstate(all="raise"):
+        for score in (ood.energy, ood.confidence):
+            assert list(np.isnan(score(logits))) == [True, False]
+
+
 def test_perfect_and_reversed_scores():
     low, high = np.arange(50.0), np.arange(50.0) + 100
     assert (ood.auroc(low, high), ood.fpr95(low, high)) == (1.0, 0.0)
@@ -112,6 +125,12 @@ def test_react_by_hand_and_as_no_change_for_a_high_limit():
     expected = clipped @ last.params["weight"].T + last.params["bias"]
     assert ood.react(network, x, limit) == pytest.approx(expected, rel=EXACT)
     assert (ood.react(network, x, hidden.max()) == network.forward(x, training=False)).all()
+
+
+def test_unless_told_otherwise_react_cuts_off_a_tenth_of_all_activations():
+    network, x = a_network(), RNG(2).normal(size=(500, 6))
+    above = ood.penultimate(network, x) > ood.react_limit(network, x)
+    assert above.mean() == pytest.approx(0.1, abs=1 / above.size)
 
 
 # --- whose statistics -----------------------------------------------------------------------------
