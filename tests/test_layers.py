@@ -596,6 +596,56 @@ def test_a_bad_upstream_for_other_layers(layer):
     assert_unchanged(layer, before)
 
 
+FLOATS = "an array of float16, float32 or float64 (or complex128, for derivatives), got int64"
+
+
+@pytest.mark.parametrize(
+    ("layer", "y", "operation"),
+    [
+        (Flatten(), (4, 60), "Flatten.backward"),
+        (GlobalAveragePool(), (4, 2), "GlobalAveragePool.backward"),
+        (MaxPool2d(2), (4, 2, 2, 3), "max_pool2d_backward"),
+        (MaxPool2d(2, stride=1), (4, 2, 4, 5), "max_pool2d_backward"),
+    ],
+)
+def test_layers_that_change_the_shape_name_it_to_an_upstream_that_does_not_fit(layer, y, operation):
+    assert layer.forward(PICTURES, training=True).shape == y
+    wrong = (*y[:-1], y[-1] + 1)
+    with pytest.raises(ValueError, match="dy") as caught:
+        layer.backward(np.ones(wrong))
+    told = f"{operation}: dy must have shape {y} to match y of shape {y}, got {wrong}"
+    assert str(caught.value) == told
+    with pytest.raises(TypeError) as caught:
+        layer.backward(np.ones(y, np.int64))
+    assert str(caught.value) == f"{operation}: dy must be {FLOATS}"
+
+
+@pytest.mark.parametrize("layer", [Dropout(0.5, rng), Flatten(), GlobalAveragePool()])
+def test_a_layer_names_itself_to_a_batch_of_integers_in_evaluation(layer):
+    with pytest.raises(TypeError) as caught:
+        layer.forward(np.ones((2, 3), np.int64), training=False)
+    assert str(caught.value) == f"{type(layer).__name__}: x must be {FLOATS}"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Dropout(-0.5, rng), "Dropout: rate must lie in [0, 1], got -0.5"),
+        (lambda: MaxPool2d(0), "MaxPool2d: size must be at least 1, got 0"),
+        (lambda: MaxPool2d(2, stride=0), "MaxPool2d: stride must be at least 1, got 0"),
+    ],
+)
+def test_dropout_and_pooling_are_asked_for_in_numbers_that_make_sense(make, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        make()
+
+
+def test_dropout_is_evaluated_without_a_copy_and_hands_its_gradient_on():
+    layer = Dropout(0.5, np.random.default_rng(0))
+    assert layer.forward(X, training=False) is X
+    np.testing.assert_array_equal(layer.backward(DY), DY)
+
+
 def test_a_network_passes_accumulation_on_and_keeps_the_old_arrays():
     network = mlp([3, 4, 3], rng=np.random.default_rng(0), batch_norm=True)
     network.forward(X, training=True)
