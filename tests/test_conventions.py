@@ -1,6 +1,7 @@
 """The table of conventions against what the frameworks themselves have answered."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -277,30 +278,98 @@ def test_momentum_is_translated():
     assert CONVENTIONS["cuDNN"].weight_of_new(0.3) == 0.3
 
 
+ROWS = (
+    "'PyTorch', 'Keras', 'Keras 2', 'Keras 2 fused', 'TensorFlow 1', 'TensorFlow 1 fused', 'Flax', "
+    "'Chainer', 'MXNet', 'Caffe', 'cuDNN', 'Deep Learning from Scratch'"
+)
+
+
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "sentence"),
     [
-        (lambda: convert({}, "PyTorch", "Keras"), "running_mean"),
-        (lambda: convert(golden_state("Keras", [0], [1]), "PyTorch", "Keras"), "PyTorch must have"),
-        (lambda: convert({}, "Torch", "Keras"), "must be one of"),
-        (lambda: batch_norm_like("keras", 3), "must be one of"),
-        (lambda: batch_norm_like("cuDNN", 3, eps=1e-5), "exponentialAverageFactor has no default"),
-        (lambda: batch_norm_like("cuDNN", 3, momentum=0.1), "eps has no default"),
-        (lambda: CONVENTIONS["Keras"].weight_of_new(1.5), "momentum must lie in"),
-        (lambda: convert_weight(np.zeros(3), "Keras", "Flax"), "2 or 4 axes"),
+        (
+            lambda: convert({}, "PyTorch", "Keras"),
+            "convert: a state of PyTorch must have the names ['weight', 'bias', 'running_mean', "
+            "'running_var', 'num_batches_tracked'], got []",
+        ),
+        (
+            lambda: convert(golden_state("Keras", [0], [1]), "PyTorch", "Keras"),
+            "convert: a state of PyTorch must have the names ['weight', 'bias', 'running_mean', "
+            "'running_var', 'num_batches_tracked'], "
+            "got ['beta', 'gamma', 'moving_mean', 'moving_variance']",
+        ),
+        (
+            lambda: convert({"moving_mean": np.ones(2)}, "Keras", "PyTorch"),
+            "convert: a state of Keras must have the names ['gamma', 'beta', 'moving_mean', "
+            "'moving_variance'], got ['moving_mean']",
+        ),
+        (
+            lambda: convert({}, "Torch", "Keras"),
+            f"convert: the framework must be one of {ROWS}, got 'Torch'",
+        ),
+        (
+            lambda: batch_norm_like("keras", 3),
+            f"batch_norm_like: the framework must be one of {ROWS}, got 'keras'",
+        ),
+        (
+            lambda: batch_norm_like("cuDNN", 3, eps=1e-5),
+            "cuDNN: exponentialAverageFactor has no default, got None",
+        ),
+        (
+            lambda: batch_norm_like("cuDNN", 3, momentum=0.1),
+            "batch_norm_like: eps has no default in cuDNN, got None",
+        ),
+        (
+            lambda: CONVENTIONS["Keras"].weight_of_new(1.5),
+            "Keras: momentum must lie in [0, 1], got 1.5",
+        ),
+        (
+            lambda: convert_weight(np.zeros(3), "Keras", "Flax"),
+            "convert_weight: weight must have 2 or 4 axes, got (3,)",
+        ),
         (
             lambda: convert(golden_state("Keras", [0], [1]), "Keras", "PyTorch", count=1),
-            "count must be above 1",
+            "convert: count must be above 1 for an unbiased variance, got 1",
         ),
         (
             lambda: convert(golden_state("cuDNN", [0], [1]), "cuDNN", "PyTorch", batches=3),
-            "leave out batches",
+            "convert: with cuDNN the caller chose the start: leave out batches",
+        ),
+        (
+            lambda: convert(golden_state("PyTorch", [0], [1]), "PyTorch", "cuDNN", batches=3),
+            "convert: with cuDNN the caller chose the start: leave out batches",
         ),
     ],
 )
-def test_errors(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_errors(call, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         call()
+
+
+def test_what_is_said_replaces_a_framework_s_defaults():
+    usual = batch_norm_like("Keras", 2)
+    assert usual.params["weight"].dtype == usual.buffers["running_var"].dtype == np.float64
+    layer = batch_norm_like("Keras", 2, momentum=0.75, eps=0.5, dtype=np.float32)
+    assert (layer.num_features, layer.momentum, layer.eps) == (2, 0.25, 0.5)
+    assert layer.params["weight"].dtype == np.float32
+    assert batch_norm_like("cuDNN", 3, momentum=0.125, eps=0.5).momentum == 0.125
+
+
+def test_the_batches_so_far_are_kept_else_those_said_else_none():
+    bare = {name: np.array([8.0]) for name in STATISTICS}  # a layer without gamma and beta
+    assert convert(bare, "PyTorch", "PyTorch") == {**bare, "num_batches_tracked": 0}
+    assert convert(bare, "PyTorch", "PyTorch", batches=12)["num_batches_tracked"] == 12
+    counted = {**bare, "num_batches_tracked": np.array(5)}
+    assert convert(counted, "PyTorch", "PyTorch", batches=12)["num_batches_tracked"] == 5
+
+
+def test_two_values_are_enough_for_an_unbiased_variance():
+    state = {name: np.array([8.0]) for name in STATISTICS}
+    for source, target, expected in (("Keras", "PyTorch", 16), ("PyTorch", "Keras", 4)):
+        given = convert(state, "PyTorch", source)
+        assert convert(given, source, target, count=2)[CONVENTIONS[target].keys["running_var"]] == [
+            expected
+        ]
 
 
 def test_weights_are_reordered():
