@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from bnlib import datasets, optim, training
-from bnlib.doctor import CAUSES, RUNGS, SHUFFLES, Step, _shared_factor, examine
+from bnlib.doctor import (
+    _ADVICE,
+    CAUSES,
+    RUNGS,
+    SHUFFLES,
+    Diagnosis,
+    Ladder,
+    Step,
+    _shared_factor,
+    examine,
+)
 from bnlib.functional import softmax_cross_entropy
 from bnlib.inference import reestimate
 from bnlib.layers import BatchNorm, Dropout, Linear, Residual, Sequential, convnet, mlp
@@ -375,6 +385,34 @@ def test_chance_alone_is_no_cause():
             network.forward(batch, training=True)
         alarms += bool(examine(network, x, labels, x, labels, batch_size=50, rng=rng).causes)
     assert alarms <= 2
+
+
+def test_a_diagnosis_is_shown_as_two_ladders_and_a_line():
+    train = Ladder(np.arange(1, 7) / 10, np.arange(6) / 4, {})
+    test = Ladder(np.array([0.0, 0.125, 0.25, 0.5, 0.75, 0.875]), np.arange(6) / 2, {})
+    healthy = str(Diagnosis((), train, test, 1.0, ()))
+    assert healthy.splitlines() == [
+        "  statistics of     training set  test set",
+        "                     right loss right loss",
+        "1 stored averages    10.0 0.000  0.0 0.000",
+        "2 Bessel undone      20.0 0.250 12.5 0.500",
+        "3 training set       30.0 0.500 25.0 1.000",
+        "4 its own set        40.0 0.750 50.0 1.500",
+        "5 shuffled batches   50.0 1.000 75.0 2.000",
+        "6 batches as served  60.0 1.250 87.5 2.500",
+        "diagnosis: no gap between the modes",
+    ]
+    sick = str(Diagnosis((BESSEL, SHIFT), train, test, 1.0, ()))
+    assert sick.splitlines() == [*healthy.splitlines()[:-1], "diagnosis: Bessel, shift"]
+
+
+def test_the_advice_about_a_factor_names_it_and_what_to_do():
+    assert _ADVICE[BESSEL](0.5, 4) == (
+        "The stored variances are about 0.50 times what training would store, in all channels "
+        "alike. Below 1, the biased variances of small batches were stored; above 1, somebody "
+        "applied Bessel's correction once too often, or with a wrong count. Divide them by that "
+        "factor."
+    )
 
 
 @pytest.mark.parametrize(
