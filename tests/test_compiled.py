@@ -82,6 +82,41 @@ def test_inference_equals_the_reference(shape, dtype):
     assert_close(got, normalization.batch_norm_inference(*arguments), ROUNDING[dtype])
 
 
+@pytest.mark.parametrize("given", [{}, {"eps": 0.5}])
+@pytest.mark.parametrize("shape", [(9, 4), (3, 4, 5)])
+def test_eps_is_the_reference_s_and_may_be_another(shape, given):
+    x, gamma, beta, _ = case(shape)
+    x *= 1e-3  # so that eps counts
+    stored = x, np.full(4, 1e-3), np.full(4, 1e-6), gamma
+    for name, arguments in {"batch_norm": (x, gamma, beta), "batch_norm_inference": stored}.items():
+        got, expected = (
+            getattr(each, name)(*arguments, **given) for each in (compiled, normalization)
+        )
+        if name == "batch_norm":
+            assert_close(got[1].inv_std, expected[1].inv_std, 1e-12)
+            got, expected = got[0], expected[0]
+        assert_close(got, expected, 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (3, 4, 5)])
+def test_x_hat_is_computed_in_the_dtype_of_x_also_far_from_zero(shape):
+    x = case(shape)[0] + 1e4
+    for dtype, tolerance in {"float32": 1e-6, "float64": 1e-12}.items():
+        batch = x.astype(dtype)
+        got = compiled.batch_norm(batch)[1].x_hat
+        exact = normalization.batch_norm(batch.astype(float))[1].x_hat
+        assert_close(got, exact.astype(dtype), tolerance)
+
+
+def test_statistics_that_are_infinite_give_no_warning():
+    x, infinite = case((9, 4))[0], np.full(4, np.inf)
+    with np.errstate(all="raise"):
+        nothing = compiled.batch_norm_inference(x, infinite, np.ones(4))
+        silent = compiled.batch_norm_inference(x, np.zeros(4), infinite)
+    assert np.isnan(nothing).all()
+    np.testing.assert_array_equal(silent, 0)
+
+
 @pytest.mark.parametrize("layout", ["channels last", "fortran", "strided"])
 def test_any_layout_is_accepted(layout):
     x, gamma, beta, dy = case((6, 4, 3, 5))
@@ -108,6 +143,16 @@ def test_gradients_of_another_dtype_than_x():
     x, gamma, beta, dy = case((8, 3), "float32")
     for got, expected in zip(*both(x, gamma, beta, dy.astype(float)), strict=True):
         assert_close(got, expected, 3e-6)
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (3, 4, 5)])
+def test_gamma_and_beta_of_another_dtype_count_as_of_the_dtype_of_x(shape):
+    x, gamma, beta, dy = (array.astype("float32") for array in case(shape))
+    near = [array * (1 + 2.9e-8) for array in map(np.float64, (gamma, beta))]
+    assert all(
+        (array.astype("float32") == to).all() for array, to in zip(near, (gamma, beta), strict=True)
+    )
+    np.testing.assert_equal(next(both(x, *near, dy)), next(both(x, gamma, beta, dy)))
 
 
 def test_what_float16_cannot_hold_is_infinite_without_a_warning():
@@ -164,6 +209,31 @@ def test_results_far_from_zero_are_those_of_float64(shape):
     expected = list(both(*(array.astype(float) for array in (x, gamma, beta, dy))))[1]
     for got, exact in zip(next(both(x, gamma, beta, dy)), expected, strict=True):
         np.testing.assert_allclose(got, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("first", [0, 1000])
+@pytest.mark.parametrize("shape", [(300, 2), (60, 2, 5)])
+def test_a_mean_between_two_numbers_of_float64_costs_no_digits(shape, first):
+    """Whole numbers far from zero, exact in float64; their mean is not, it lies between two."""
+    small = np.random.default_rng(0).integers(-9, 10, shape).astype(float)
+    small.reshape(len(small), 2, -1)[0 if len(shape) > 2 else slice(16)] += first
+    _, gamma, beta, dy = case(shape)
+    expected = list(both(small, gamma, beta, dy))[1]
+    far = small + 1e12
+    for got, exact in zip([*next(both(far, gamma, beta, dy))][:4], expected, strict=False):
+        assert_close(got, exact, 1e-10)
+    x_hat = normalization.batch_norm(small)[1].x_hat
+    assert_close(compiled.batch_norm(far)[1].x_hat, x_hat, 1e-10)
+
+
+@pytest.mark.parametrize("shape", [(9, 2), (3, 2, 5)])
+def test_a_stored_mean_between_two_numbers_of_float32_costs_no_digits(shape):
+    x = (case(shape)[0] + 1e4).astype(np.float32)
+    mean, var = np.array([1e4 + 3e-4, 1e4 - 2e-4]), np.full(2, 0.25)
+    exact = normalization.batch_norm_inference(x.astype(float), mean, var)
+    np.testing.assert_allclose(
+        compiled.batch_norm_inference(x, mean, var), exact, rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(20000, 2), (500, 2, 40)])
@@ -290,6 +360,13 @@ WRONG = {
     "var": lambda module: module.batch_norm_inference(ONE, ONE[0], -ONE[0]),
     "mean": lambda module: module.batch_norm_inference(ONE, ONE[0, :2], ONE[0]),
     "stored eps": lambda module: module.batch_norm_inference(ONE, ONE[0], ONE[0], eps=np.nan),
+    "x for stored statistics": lambda module: module.batch_norm_inference(ONE[0], ONE[0], ONE[0]),
+    "gamma for stored statistics": lambda module: module.batch_norm_inference(
+        ONE, ONE[0], ONE[0], ONE[0, :2]
+    ),
+    "beta for stored statistics": lambda module: module.batch_norm_inference(
+        ONE, ONE[0], ONE[0], None, ONE[0, :2]
+    ),
 }
 
 
@@ -318,6 +395,47 @@ def test_complex_steps_go_through_the_reference():
     np.testing.assert_allclose(got[0], expected[0], rtol=0, atol=1e-12)
     stored = compiled.batch_norm_inference(step, gamma, beta**2)
     assert stored.dtype == np.complex128
+
+
+STEP = np.array([1.0, 2.0, 3.0]) + 1e-20j
+
+
+@pytest.mark.parametrize("place", ["x", "gamma", "beta"])
+def test_one_complex_argument_is_enough_for_the_reference(place):
+    x, gamma, beta, _ = case((6, 3))
+    arguments = {"x": x, "gamma": gamma, "beta": beta}
+    arguments[place] = arguments[place] * STEP
+    expected, of_reference = normalization.batch_norm(**arguments, eps=0.5)
+    got, cache = compiled.batch_norm(**arguments, eps=0.5)
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(cache.x_hat, of_reference.x_hat)
+
+
+@pytest.mark.parametrize("place", ["x", "mean", "var", "gamma", "beta"])
+def test_one_complex_argument_of_stored_statistics_too(place):
+    x, gamma, beta, _ = case((6, 3))
+    arguments = {"x": x, "mean": gamma, "var": beta**2, "gamma": gamma, "beta": beta}
+    arguments[place] = arguments[place] * STEP
+    got = compiled.batch_norm_inference(**arguments, eps=0.5)
+    np.testing.assert_array_equal(got, normalization.batch_norm_inference(**arguments, eps=0.5))
+
+
+def test_complex_gradients_meet_the_scale_and_the_statistics():
+    x, gamma, beta, dy = case((6, 3))
+    expected, got = (
+        module.batch_norm_backward(dy * (1 + 0.5j), module.batch_norm(x, gamma, beta)[1])
+        for module in (normalization, compiled)
+    )
+    for theirs, ours in zip(expected, got, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_a_cache_of_the_reference_is_left_to_the_reference():
+    x, gamma, beta, dy = case((6, 3))
+    cache = normalization.batch_norm(x, gamma, beta)[1]
+    expected = normalization.batch_norm_backward(dy, cache)
+    for theirs, ours in zip(expected, compiled.batch_norm_backward(dy, cache), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 # --- the layer ------------------------------------------------------------------------------------

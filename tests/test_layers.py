@@ -631,12 +631,13 @@ def test_a_layer_names_itself_to_a_batch_of_integers_in_evaluation(layer):
     ("make", "sentence"),
     [
         (lambda: Dropout(-0.5, rng), "Dropout: rate must lie in [0, 1], got -0.5"),
+        (lambda: Dropout(0.5, 0), "Dropout: rng must be a numpy.random.Generator, got 0"),
         (lambda: MaxPool2d(0), "MaxPool2d: size must be at least 1, got 0"),
         (lambda: MaxPool2d(2, stride=0), "MaxPool2d: stride must be at least 1, got 0"),
     ],
 )
 def test_dropout_and_pooling_are_asked_for_in_numbers_that_make_sense(make, sentence):
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(sentence)}$"):
         make()
 
 
