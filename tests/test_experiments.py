@@ -708,9 +708,15 @@ def test_the_list_tells_what_is_there(made_up, here, tmp_path, capsys):
     go(made_up, "run", "clear", "faint", folder=tmp_path)
     capsys.readouterr()
     assert go(made_up, "list", folder=tmp_path) == 0
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert rows["faint"].split(None, 4) == ["faint", "one", "C03", "10", "up to date"]
-    assert rows["slow"].endswith("not measured")
+    assert capsys.readouterr().out.splitlines() == [
+        "experiment  chapter  claims  seeds  results",
+        "clear       one      C02     5      up to date",
+        "faint       one      C03     10     up to date",
+        "slow        two      C04     60     not measured",
+        "modest      five     C05     5      not measured",
+        "failing     three            5      not measured",
+        "ragged      four             5      not measured",
+    ]
 
 
 # --- confirming and live slices ------------------------------------------------------------------
@@ -890,6 +896,160 @@ def test_a_wrong_wish_gets_one_sentence(made_up, tmp_path, capsys, arguments, se
     assert sentence in told
     assert told.count("\n") == 1
     assert not content(tmp_path)
+
+
+HELP = {
+    (): """
+        usage: python -m bnlib.experiments [-h] {list,run,confirm,verdicts} ...
+        Run experiments and judge claims.
+        positional arguments:
+        {list,run,confirm,verdicts}
+        list what there is, and whether it is measured
+        run measure what is missing; goes on where it stopped
+        confirm show that changed code gives the same numbers, with three seeds
+        verdicts print all verdicts
+        options:
+        -h, --help show this help message and exit
+    """,
+    ("list",): """
+        usage: python -m bnlib.experiments list [-h] [--results DIR]
+        options:
+        -h, --help show this help message and exit
+        --results DIR folder of results (the book's own)
+    """,
+    ("run",): """
+        usage: python -m bnlib.experiments run [-h] [--results DIR] [--jobs JOBS] [--dask ADDRESS]
+        [--data DATA] [--seeds SEEDS] [--seed-start SEED_START] [NAME ...]
+        positional arguments:
+        NAME experiments or chapters (all experiments that download nothing)
+        options:
+        -h, --help show this help message and exit
+        --results DIR folder of results (the book's own)
+        --jobs JOBS processes (here 1)
+        --dask ADDRESS of a Dask scheduler: measure on its cluster, not here
+        --data DATA data set (each experiment's own)
+        --seeds SEEDS how many, before doubling (each experiment's own)
+        --seed-start SEED_START the first seed (1000)
+    """,
+    ("confirm",): """
+        usage: python -m bnlib.experiments confirm [-h] [--results DIR] [--jobs JOBS]
+        [--dask ADDRESS] NAME [NAME ...]
+        positional arguments:
+        NAME experiments
+        options:
+        -h, --help show this help message and exit
+        --results DIR folder of results (the book's own)
+        --jobs JOBS processes (here 1)
+        --dask ADDRESS of a Dask scheduler: measure on its cluster, not here
+    """,
+    ("verdicts",): """
+        usage: python -m bnlib.experiments verdicts [-h] [--results DIR] [CHAPTER ...]
+        positional arguments:
+        CHAPTER chapters (all measured)
+        options:
+        -h, --help show this help message and exit
+        --results DIR folder of results (the book's own)
+    """,
+}
+
+
+@pytest.mark.parametrize("command", HELP, ids=" ".join)
+def test_help_tells_what_may_be_asked_for(command, capsys, monkeypatch):
+    """Also on a machine that does not tell how many processors it has."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--help"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.split() == HELP[command].split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["rnu"], "(--help tells more)"),
+        (["run", "--jobs", "two"], "argument --jobs: invalid int value: 'two' (--help tells more)"),
+        ([], "the following arguments are required: command (--help tells more)"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_complained_about_in_one_sentence(
+    arguments, sentence, capsys
+):
+    with pytest.raises(SystemExit) as end:
+        main(arguments, {})
+    told = capsys.readouterr()
+    assert end.value.code == 2 and not told.out
+    assert told.err.endswith(f"{sentence}\n") and told.err.count("\n") == 1
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What is handed to `runs` instead of being measured; nothing of it goes well."""
+    handed = []
+
+    def instead(*arguments):
+        handed.append(arguments[:-1])  # all but the report
+        return False
+
+    monkeypatch.setattr(runs, "run", instead)
+    monkeypatch.setattr(runs, "confirm", instead)
+    return handed
+
+
+def test_a_wish_is_handed_on_as_it_was_said(made_up, tmp_path, asked):
+    options = ["--data", "digits", "--seeds", "2", "--seed-start", "0", "--jobs", "1"]
+    assert go(made_up, "run", "clear", *options, "--dask", "tcp://one", folder=tmp_path) == 1
+    said = {"data": "digits", "seeds": 2, "seed_start": 0, "jobs": 1, "dask": "tcp://one"}
+    every = list(made_up.values())
+    assert asked == [([made_up["clear"]], every, runs.Request(tmp_path, **said))]
+
+
+def test_without_a_wish_all_that_downloads_nothing_is_run_on_all_processors(
+    tmp_path, asked, monkeypatch
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert main(["run", "--results", str(tmp_path)]) == 1
+    every = list(experiments.ALL.values())
+    at_hand = [one for one in every if one.chapter != "full_scale"]
+    usual = runs.Request(tmp_path, data=None, seeds=None, seed_start=1000, jobs=7, dask=None)
+    assert asked == [(at_hand, every, usual)]
+
+
+def test_each_name_is_confirmed_once_and_one_that_fails_ends_with_1(made_up, tmp_path, asked):
+    names = ["clear", "faint", "clear"]
+    assert go(made_up, "confirm", *names, "--jobs", "3", folder=tmp_path) == 1
+    request = runs.Request(tmp_path, jobs=3)
+    assert asked == [(made_up["clear"], request), (made_up["faint"], request)]
+
+
+@pytest.mark.parametrize("command", ["run", "confirm"])
+def test_what_goes_well_ends_with_0(made_up, tmp_path, monkeypatch, command):
+    monkeypatch.setattr(runs, command, lambda *asked: True)
+    assert go(made_up, command, "clear", folder=tmp_path) == 0
+
+
+def test_ctrl_c_is_told_and_a_second_one_is_not_heard(made_up, tmp_path, monkeypatch, capsys):
+    def interrupted(*asked):
+        raise KeyboardInterrupt
+
+    heard = []
+    monkeypatch.setattr(runs, "run", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda *what: heard.append(what))
+    assert go(made_up, "run", "clear", folder=tmp_path) == 130
+    assert heard == [(signal.SIGINT, signal.SIG_IGN)]
+    told = "Interrupted. Finished seeds are kept; the same command goes on from there.\n"
+    assert capsys.readouterr() == ("", told)
+
+
+def test_no_console_ends_the_work(made_up, tmp_path, monkeypatch):
+    """One that knows few letters gets others spelt out; one that is no file is left as it is."""
+    few, other = io.TextIOWrapper(io.BytesIO(), encoding="ascii"), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", few)
+    monkeypatch.setattr(sys, "stderr", other)
+    assert go(made_up, "list", folder=tmp_path / "\u00e9") == 0
+    assert few.errors == "backslashreplace"
+    assert go(made_up, "confirm", "cl\u00e4r", folder=tmp_path) == 2
+    assert "cl\u00e4r" in other.getvalue()
 
 
 def test_an_unknown_data_set_gets_one_sentence(tmp_path, capsys):
