@@ -1,4 +1,5 @@
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ def test_images_keep_their_labels_when_shuffled():
 
 def test_without_a_generator_the_order_is_the_writers():
     data = digits()
+    assert (len(data.x_train), len(data.x_test)) == (1000, 797)
     assert list(data.y_train[:10]) == list(range(10))
     assert not np.array_equal(data.x_train, digits(np.random.default_rng(0)).x_train)
 
@@ -174,3 +176,79 @@ def test_the_real_notmnist():
     assert data.x_train.shape == data.x_test.shape == (5000, 784)
     assert set(data.y_train) == set(data.y_test) == set(range(10))
     assert 0.3 < data.x_test.mean() < 0.5  # the letters are fat
+
+
+# --- python -m bnlib.datasets: more of it in test_downloads --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (
+            [],
+            """usage: python -m bnlib.datasets [-h] {fetch} ...
+            Bring data that are not at hand, and check them.
+            positional arguments:
+            {fetch}
+            fetch download what is missing or damaged; check the rest
+            options:
+            -h, --help show this help message and exit""",
+        ),
+        (
+            ["fetch"],
+            """usage: python -m bnlib.datasets fetch [-h] NAME [NAME ...]
+            positional arguments:
+            NAME mnist, notmnist
+            options:
+            -h, --help show this help message and exit""",
+        ),
+    ],
+)
+def test_help_tells_what_may_be_asked_for(command, text, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit) as end:
+        datasets.main([*command, "--help"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.split() == text.split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: command (--help tells more)\n"),
+        (["fetch"], "the following arguments are required: NAME (--help tells more)\n"),
+    ],
+)
+def test_a_wish_that_lacks_something_gets_one_sentence(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as end:
+        datasets.main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr() == ("", sentence)
+
+
+def test_ctrl_c_is_told_and_a_second_one_is_not_heard(monkeypatch, capsys):
+    def interrupted(collection, file):
+        raise KeyboardInterrupt
+
+    heard = []
+    monkeypatch.setattr(downloads, "load", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda *what: heard.append(what))
+    assert datasets.main(["fetch", "mnist"]) == 130
+    assert heard == [(signal.SIGINT, signal.SIG_IGN)]
+    told = "Interrupted. Whole files are kept; the same command goes on.\n"
+    assert capsys.readouterr() == ("", told)
+
+
+def test_every_file_of_a_name_is_asked_for_once_and_its_place_is_told(
+    monkeypatch, tmp_path, capsys
+):
+    asked = []
+    monkeypatch.setattr(downloads, "load", lambda name, file: asked.append((name, file)))
+    monkeypatch.setenv(downloads.VARIABLE, str(tmp_path))
+    assert datasets.main(["fetch", "notmnist", "mnist", "notmnist"]) == 0
+    names = ("notmnist", "mnist")
+    assert asked == [(name, file) for name in names for file in datasets.PUBLISHED[name].values()]
+    assert capsys.readouterr().out.splitlines() == [
+        f"notmnist: 2 files in {tmp_path / 'notmnist'}, each as it must be",
+        f"mnist: 4 files in {tmp_path / 'mnist'}, each as it must be",
+    ]
