@@ -127,11 +127,11 @@ class Diagnosis(NamedTuple):
 
     def __str__(self):
         """Tell the ladders, the causes and the advice in text."""
-        lines = [f"{'  statistics of':<20}{'training set':>12}{'test set':>10}"]
-        lines.append(f"{'':20}{'right loss':>11}{'right loss':>11}")
+        lines = [f"{'  statistics of':<20}{'training set':>12}{'test set':>12}"]
+        lines.append(f"{'':20}{'right loss':>12}{'right loss':>12}")
         for row, name in enumerate(RUNGS):
             cells = [
-                f"{100 * ladder.accuracy[row]:5.1f}{ladder.loss[row]:6.3f}"
+                f"{100 * ladder.accuracy[row]:6.1f}{ladder.loss[row]:6.3f}"
                 for ladder in (self.train, self.test)
             ]
             lines.append(f"{row + 1} {name:<18}{cells[0]}{cells[1]}")

@@ -389,17 +389,17 @@ def test_chance_alone_is_no_cause():
 
 def test_a_diagnosis_is_shown_as_two_ladders_and_a_line():
     train = Ladder(np.arange(1, 7) / 10, np.arange(6) / 4, {})
-    test = Ladder(np.array([0.0, 0.125, 0.25, 0.5, 0.75, 0.875]), np.arange(6) / 2, {})
+    test = Ladder(np.array([0.0, 0.125, 0.25, 0.5, 0.75, 1.0]), np.arange(6) / 2, {})
     healthy = str(Diagnosis((), train, test, 1.0, ()))
     assert healthy.splitlines() == [
-        "  statistics of     training set  test set",
-        "                     right loss right loss",
-        "1 stored averages    10.0 0.000  0.0 0.000",
-        "2 Bessel undone      20.0 0.250 12.5 0.500",
-        "3 training set       30.0 0.500 25.0 1.000",
-        "4 its own set        40.0 0.750 50.0 1.500",
-        "5 shuffled batches   50.0 1.000 75.0 2.000",
-        "6 batches as served  60.0 1.250 87.5 2.500",
+        "  statistics of     training set    test set",
+        "                      right loss  right loss",
+        "1 stored averages     10.0 0.000   0.0 0.000",
+        "2 Bessel undone       20.0 0.250  12.5 0.500",
+        "3 training set        30.0 0.500  25.0 1.000",
+        "4 its own set         40.0 0.750  50.0 1.500",
+        "5 shuffled batches    50.0 1.000  75.0 2.000",
+        "6 batches as served   60.0 1.250 100.0 2.500",
         "diagnosis: no gap between the modes",
     ]
     sick = str(Diagnosis((BESSEL, SHIFT), train, test, 1.0, ()))
