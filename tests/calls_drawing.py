@@ -314,6 +314,15 @@ OTHERWISE = {
 }
 
 
+# The functions of the modules that draw, tell a drawing's words or show it.
+DRAWING = [
+    name
+    for name in GOOD
+    if name.partition(".")[0].endswith("plots")
+    or name.startswith(("widgets.", "graph_drawing.", "graph_words.", "graph_layout.", "display."))
+]
+
+
 def put(folder):
     """Lay the file of `FILE` where `downloads.load` finds it, in a folder that BNLIB_DATA names."""
     (folder / "small").mkdir()

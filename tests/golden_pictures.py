@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import unittest.mock
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -20,24 +21,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import calls
 import calls_drawing
 import matplotlib
+import more_drawings
 
 from bnlib import display
 
 REQUIRED = inspect.Parameter.empty
 STORED = Path(__file__).with_suffix(".json")
 # What has new names or other bytes in it each time.
-CHANGING = """
-    display.Picture display.inline_svg display.png display.show
-    widgets.guess widgets.live_figure widgets.moving_figure widgets.moving_html widgets.view
-""".split()
-DRAWING = ("plots.", "widgets.", "graph_drawing.", "graph_words.", "graph_layout.", "display.")
-NAMES = [
-    name
-    for name in calls_drawing.GOOD
-    if any(part in name for part in DRAWING) and name.split(":")[0] not in CHANGING
-]
-# Numbers are compared to a hundredth of a point; names are made from all digits.
-NUMBER, MADE_UP = re.compile(r"-?\d+\.\d+(e-?\d+)?"), re.compile(r"\b[a-z]+[0-9a-f]{10,}\b")
+CHANGING = ("display.png", "widgets.live_figure", "widgets.view")
+NAMES = [name for name in calls_drawing.DRAWING if name not in CHANGING]
+NAMES += more_drawings.DRAWINGS
+# Numbers are compared to a hundredth of a point; names are made from all digits, or counted.
+NUMBER = re.compile(r"-?\d+\.\d+(e-?\d+)?")
+MADE_UP = re.compile(r"\b[a-z]+[0-9a-f]{10,}\b|(?<=\bbn)\d+(?=-)|(?<=bn-guess-)\d+")
 
 
 def svg(drawn):
@@ -48,9 +44,11 @@ def svg(drawn):
     return text.getvalue()
 
 
+@unittest.mock.patch.dict(os.environ, BNLIB_RENDER="page")
 def picture(name, every=True):
     """What a good call gives, with every argument or what it needs: SVG, HTML, or a value."""
-    function, arguments = calls.function_of(name), calls_drawing.GOOD[name]()
+    good = more_drawings.DRAWINGS.get(name) or calls_drawing.GOOD[name]
+    function, arguments = calls.function_of(name), good()
     if not every:
         parameters = inspect.signature(function).parameters
         arguments = {k: v for k, v in arguments.items() if parameters[k].default is REQUIRED}
@@ -63,7 +61,8 @@ def picture(name, every=True):
         bundle = result._repr_mimebundle_()
         text = json.dumps(bundle[0] if isinstance(bundle, tuple) else bundle, sort_keys=True)
     else:
-        for drawn in (result, arguments.get("ax")):
+        given = arguments.get("axes") if result is None else None  # what was drawn into
+        for drawn in (result, arguments.get("ax"), given):
             with contextlib.suppress(TypeError):
                 text = svg(drawn)
                 break
@@ -74,8 +73,10 @@ def picture(name, every=True):
 
 
 def digests(name):
-    """Sixteen digits of each of its two pictures."""
-    pictures = (picture(name), picture(name, every=False))
+    """Sixteen digits of its picture, of a good call also of that with what it needs."""
+    pictures = [picture(name)]
+    if name in calls_drawing.GOOD:
+        pictures.append(picture(name, every=False))
     return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in pictures]
 
 
