@@ -11,7 +11,7 @@ from bnlib import display, graph, widgets
 from bnlib.graph import Node, backward, in_order, wires_into
 from bnlib.graph_drawing import draw_graph, node_names, wire_names
 from bnlib.graph_layout import arrange, columns, spread
-from bnlib.graph_words import numbers, readable
+from bnlib.graph_words import Words, numbers, readable
 from bnlib.plots import PALETTE
 
 DPI = 200
@@ -378,6 +378,13 @@ def test_constants_are_told_where_they_are_used():
         "× 0": a * 0,
         "− −2.5": a - -2.5,
         "+ 10²⁰": a + 1e20,
+        "× 1/2": a * (1 / 2),
+        "× 1/999": a * (1 / 999),
+        "× 0.001": a * 0.001,
+        "× 0.625": a * 0.625,
+        "× 100": a * 100,
+        "+ −1e−05": a + -1e-5,
+        "+ 3e−05": a + 3e-5,
     }
     for label, node in cases.items():
         texts = said(draw_graph(node))
@@ -409,6 +416,15 @@ def test_larger_arrays_are_told_by_their_shape():
         ([0.125, -2 / 3], "0.13, −0.67"),
         (3e-5, "3e−05"),
         (123456.0, "1.2e+05"),
+        (-123456.0, "−1.2e+05"),
+        (99999.0, "99999"),
+        (100000.0, "1e+05"),
+        (0.0049, "0.0049"),
+        (0.006, "0.01"),
+        (2e-9, "2e−09"),
+        (5e-10, "0"),
+        (2.0000001, "2.00"),
+        (2.00000001, "2"),
         (np.ones((2, 2)), "1, 1, 1, 1"),
         (np.ones(5), "(5,)"),
         (1j, "()"),
@@ -429,6 +445,85 @@ def test_names():
     names = ["x_hat", "gamma", "dgamma", "inv_std", "mean", "dbeta_hat", "W1", "", "gammas"]
     expected = ["x̂", "γ", "dγ", "inv_std", "mean", "dbeta_hat", "W1", "", "gammas"]
     assert [readable(name) for name in names] == expected
+    names = ["eps", "dmu", "sigma", "theta", "d_hat", "_hat", "x_hats", "d", "\n_hat", "a\nb"]
+    expected = ["ε", "dμ", "σ", "θ", "d\u0302", "_hat", "x_hats", "d", "\n\u0302", "a\nb"]
+    assert [readable(name) for name in names] == expected
+
+
+def test_an_input_without_a_name_is_called_one():
+    assert said(draw_graph(graph.exp(Node(2.0)))) == ["input", "2", "exp", "7.39"]
+
+
+def told(output, folded=False, decimals=2, shapes=False, flow=True):
+    """All words of a drawing, by the names of its nodes and wires."""
+    words = Words(output, backward(output) if flow else None, folded, decimals, shapes)
+    nodes, wires = node_names(output, folded), wire_names(output, folded)
+    return (
+        {nodes[node]: (words.box[node], words.value[node]) for node in words.into},
+        {wires[wire]: text for wire, text in words.share.items()},
+        {nodes[node]: text for node, text in words.sum.items()},
+    )
+
+
+def test_all_words_of_a_drawing():
+    x = Node([1.0, 3.0], name="x")
+    loss = graph.sum((x * x).called("y") * 0.5 + x * 2).called("loss")
+    boxes, shares, sums = told(loss)
+    assert boxes == {
+        "x": ("x", "1, 3"),
+        "y": ("×", "y = 1, 9"),
+        "× 1/2 in loss": ("× 1/2", "0.5, 4.5"),
+        "× 2 in loss": ("× 2", "2, 6"),
+        "+ in loss": ("+", "2.5, 10.5"),
+        "loss": ("sum", "loss = 13"),
+    }
+    assert shares == {
+        "x → y": "↑ 0.5, 1.5",
+        "x → y (2)": "↑ 0.5, 1.5",
+        "y → × 1/2 in loss": "↑ 0.5, 0.5",
+        "× 1/2 → + in loss": "↑ 1, 1",
+        "x → × 2 in loss": "↑ 2, 2",
+        "× 2 → + in loss": "↑ 1, 1",
+        "+ → loss": "↑ 1, 1",
+    }
+    assert sums == {"x": "Σ ↑ 3, 5", "loss": "↑ 1"}
+
+
+def test_all_words_of_a_folded_drawing_and_of_one_with_shapes():
+    x = Node([1.0, 3.0], name="x")
+    loss = graph.sum((x * x).called("y") * 0.5 + x * 2).called("loss")
+    assert told(loss, folded=True, decimals=0) == (
+        {"x": ("x", "1, 3"), "y": ("y", "1, 9"), "loss": ("loss", "13")},
+        {
+            "x → y": "↑ 1, 2",
+            "x → y (2)": "↑ 1, 2",
+            "y → loss": "↑ 1, 1",
+            "x → loss": "↑ 2, 2",
+        },
+        {"x": "Σ ↑ 3, 5", "loss": "↑ 1"},
+    )
+    boxes, shares, sums = told(loss, shapes=True, flow=False)
+    assert boxes["y"] == ("×", "y (2,)") and boxes["x"] == ("x", "(2,)")
+    assert boxes["+ in loss"] == ("+", "(2,)") and boxes["loss"] == ("sum", "loss ()")
+    assert set(shares.values()) == {"cut"} and not sums
+
+
+def test_of_equal_names_all_but_the_first_get_a_number():
+    x = Node(2.0, name="x")
+    assert list(node_names(((-x) * (-x) * (-x)).called("y")).values()) == [
+        "x", "× −1 in y", "× −1 in y (2)", "× in y", "× −1 in y (3)", "y",
+    ]  # fmt: skip
+
+
+def test_gradients_of_another_graph_are_refused():
+    with pytest.raises(ValueError, match=r"^draw_graph: gradients must be those of output, got th"):
+        draw_graph(square(), backward(square()))
+
+
+def test_a_constant_alone_is_drawn():
+    half = (Node(3.0) * 0.5).inputs[1]
+    assert said(draw_graph(half)) == ["0.5", "0.5"]
+    assert list(node_names(half).values()) == ["0.5"] and not wire_names(half)
 
 
 def test_folded_wires_have_the_names_of_their_ends():
