@@ -744,6 +744,7 @@ def test_too_small_and_too_large_are_both_refused(call, says):
     [
         ([(3,), (3,), (3,)], "x must have shape (N, C, *spatial), got (3,)"),
         ([(0, 3), (3,), (3,)], "x must not be empty, got shape (0, 3)"),
+        ([(2, 0), (0,), (0,)], "x must not be empty, got shape (2, 0)"),
         ([(2, 3), (2,), (3,)], "gamma must have shape (3,) to match x of shape (2, 3), got (2,)"),
         ([(2, 3), (3,), (2,)], "beta must have shape (3,) to match x of shape (2, 3), got (2,)"),
     ],
