@@ -1,10 +1,11 @@
-"""Do the same numbers come out elsewhere? Quick tests and two notebooks in other surroundings.
+"""Do the same numbers come out elsewhere? Quick tests and notebooks in other surroundings.
 
     python tests/elsewhere.py               in all of them
     python tests/elsewhere.py home network  in those whose names begin so
     python tests/elsewhere.py --list        what there is
 
-The notebooks are compared digit by digit. Each place has a proof, a line of Python that fails
+The notebooks are compared digit by digit: two of them, and all where numbers are computed in
+another order, which may show anywhere. Each place has a proof, a line of Python that fails
 anywhere else. Where it fails (a processor without AVX-512, a user who may not cut the network)
 nothing is run, and the place is named and counted apart: it has not been tried.
 """
@@ -36,7 +37,7 @@ class Place(NamedTuple):
     """Surroundings: what they are, their proof, variables, what starts a program there, and where.
 
     A variable that is None is taken away. Every text may have {scratch} in it. A clone has the last
-    commit, and what runs there is its own.
+    commit, and what runs there is its own. In some places the whole book runs.
     """
 
     shows: str
@@ -45,6 +46,7 @@ class Place(NamedTuple):
     start: tuple[str, ...] = ()
     folder: str = str(ROOT)
     clone: bool = False
+    whole: bool = False
 
 
 def shell(script, *before):
@@ -65,6 +67,7 @@ def kernel(name):
         "import numpy, threadpoolctl; numpy.ones((9, 9)) @ numpy.ones((9, 9));"
         f" assert threadpoolctl.threadpool_info()[0]['architecture'] == '{name}'",
         {"OPENBLAS_CORETYPE": name},
+        whole=True,
     )
 
 
@@ -131,6 +134,7 @@ PLACES = {
         "import numpy._core._multiarray_umath as umath;"
         f" assert {FAST} and not any(umath.__cpu_features__[name] for name in {FAST})",
         {"NPY_DISABLE_CPU_FEATURES": " ".join(FAST)},
+        whole=True,
     ),
     "threads": Place(
         "two threads of BLAS",
@@ -142,10 +146,12 @@ PLACES = {
 }
 
 
-def tests(root):
+def tests(root, whole):
     """The quick tests and the notebooks, by their paths."""
-    quick = [str(root / "tests" / f"test_{name}.py") for name in QUICK]
-    return quick + [str(root / "book" / f"{name}.ipynb") for name in NOTEBOOKS]
+    quick = [root / "tests" / f"test_{name}.py" for name in QUICK]
+    some = [root / "book" / f"{name}.ipynb" for name in NOTEBOOKS]
+    notebooks = sorted((root / "book").glob("*.ipynb")) if whole else some
+    return [str(path) for path in quick + notebooks]
 
 
 def environment(place, root, scratch):
@@ -184,7 +190,7 @@ def tried(place, scratch):
     if not proved:
         return None
     options = ["-c", str(root / "pyproject.toml"), "-n", "0", "-q", "-p", "no:cacheprovider"]
-    done = python("-m", "pytest", *options, *tests(root))
+    done = python("-m", "pytest", *options, *tests(root, place.whole))
     return done.stdout.decode("utf-8", "replace"), done.returncode == 0
 
 

@@ -11,7 +11,13 @@ from elsewhere import PLACES, ROOT, Place
 
 
 def test_what_is_run_is_there():
-    assert all(os.path.exists(path) for path in elsewhere.tests(ROOT))
+    some, whole = (set(elsewhere.tests(ROOT, whole)) for whole in (False, True))
+    assert all(os.path.exists(path) for path in some)
+    book = {str(path) for path in (ROOT / "book").glob("*.ipynb")}
+    assert whole == some | book != some
+    assert {name for name, place in PLACES.items() if place.whole} == {
+        name for name in PLACES if name.startswith(("simd", "blas"))
+    }
 
 
 def test_a_proof_fails_where_the_tests_run_anyway(tmp_path):
