@@ -46,7 +46,7 @@ def test_a_process_that_measures_has_the_order_and_this_one_keeps_its_own(monkey
 
 
 def test_what_is_done_without_already_stays_so(untold, monkeypatch):
-    config = {"SIMD Extensions": {"found": ["X86_V3", "X86_V4", "AVX512_ICL"]}}
+    config = {"SIMD Extensions": {"baseline": [], "found": ["X86_V3", "X86_V4", "AVX512_ICL"]}}
     monkeypatch.setattr(np, "show_config", lambda mode: config)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setenv(arithmetic.WITHOUT, "AVX512_SPR")
@@ -58,12 +58,18 @@ def test_what_is_done_without_already_stays_so(untold, monkeypatch):
     assert arithmetic.missing() == wanted
 
 
-def test_an_older_processor_is_told_no_names_that_it_does_not_have(untold, monkeypatch):
-    monkeypatch.setattr(
-        np, "show_config", lambda mode: {"SIMD Extensions": {"baseline": ["X86_V2"]}}
-    )
+@pytest.mark.parametrize(
+    ("has", "wanted"),
+    [
+        ({"baseline": ["X86_V2"], "found": ["X86_V3"]}, {arithmetic.KERNEL: "Haswell"}),
+        ({"baseline": ["SSE3", "AVX2"]}, {arithmetic.KERNEL: "Haswell"}),  # numpy before 2.4
+        ({"baseline": ["X86_V2"], "not found": ["X86_V3", "X86_V4"]}, {}),
+    ],
+)
+def test_a_processor_is_told_no_names_that_it_does_not_have(untold, monkeypatch, has, wanted):
+    monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": has})
     monkeypatch.setattr(platform, "machine", lambda: "AMD64")
-    assert arithmetic.settings() == {arithmetic.KERNEL: "Haswell"}
+    assert arithmetic.settings() == wanted
 
 
 def test_another_kind_of_processor_is_told_nothing(untold, monkeypatch):

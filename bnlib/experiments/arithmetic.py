@@ -38,8 +38,11 @@ def settings():
     if platform.machine() not in ("x86_64", "AMD64"):
         return {}
     config: Any = np.show_config(mode="dicts")
-    found = config["SIMD Extensions"].get("found", [])
-    newer = {name for name in found if name.startswith(("X86_V4", "AVX512"))}
+    known = config["SIMD Extensions"]
+    has = {*known["baseline"], *known.get("found", [])}
+    if not has & {"X86_V3", "AVX2"}:  # older than that, it has an order of its own
+        return {}
+    newer = {name for name in has if name.startswith(("X86_V4", "AVX512"))}
     without = sorted(newer.union(os.environ.get(WITHOUT, "").split()))
     # numpy warns of names that the processor does not have.
     return {KERNEL: "Haswell"} | ({WITHOUT: " ".join(without)} if without else {})
