@@ -133,6 +133,20 @@ def refused(wanted, *words):
 # --- a good server -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("collection", "file", "error", "says"),
+    [
+        (3, None, TypeError, "collection must be text, got 3"),
+        ("..", None, ValueError, "collection must be a folder's name, got '..'"),
+        ("mnist/..", None, ValueError, "collection must be a folder's name, got 'mnist/..'"),
+        ("mnist", ("a", 3), TypeError, "file must be a File, got tuple"),
+    ],
+)
+def test_what_is_no_collection_or_no_file_is_refused(collection, file, error, says):
+    with pytest.raises(error, match=rf"^downloads\.load: {re.escape(says)}$"):
+        downloads.load(collection, file)
+
+
 def test_a_file_is_downloaded_once(server, cache):
     wanted = file(server.mirror("good", good))
     for _ in range(3):

@@ -40,6 +40,14 @@ def test_the_dial_stands_at_a_place_it_has():
         meters(X, SERIES, 0.3, xlabel="alpha")
 
 
+def test_more_lines_than_can_be_told_apart_are_refused():
+    path = np.array([[0.2, 0.9], [0.5, 0.7]])
+    with pytest.raises(ValueError, match=r"^trade_offs: series must have at most 6 .* got 7$"):
+        trade_offs(dict.fromkeys("abcdefg", path), xlabel="x", ylabel="y", ax=panels())
+    with pytest.raises(ValueError, match=r"^meters: series must have at most 4 .* got 5$"):
+        meters(X, dict.fromkeys("abcde", next(iter(SERIES.values()))), X[0], xlabel="alpha")
+
+
 def test_a_trade_off_goes_from_a_hollow_to_a_filled_mark():
     path = np.array([[0.2, 0.9], [0.5, 0.7], [0.9, 0.5]])
     ax = panels()

@@ -286,6 +286,7 @@ def test_live_frames_follow_the_slider(monkeypatch):
     assert len(stack.children) == play.max + 1 == 3
     assert ((play, "value"), (slider, "index")) in links
     assert ((slider, "index"), (stack, "selected_index")) in links
+    assert slider.index == stack.selected_index == 0
 
 
 def test_a_live_number_draws_itself_into_every_frame():
