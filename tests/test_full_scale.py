@@ -150,22 +150,25 @@ def test_rates_are_those_with_the_best_scores():
         assert rates[0] < tuning.best_rate(own) < rates[-1]
 
 
-@pytest.mark.parametrize("name", full_scale_rates.TASKS)
-def test_rates_are_chosen_without_the_test_images(monkeypatch, name):
+def short(monkeypatch, name):
+    """A few digits for a task that holds back thirty; they and its table of arms."""
     seen = draw_few(np.random.default_rng(0))
     monkeypatch.setattr(full_scale_rates, "draw_of", lambda name: lambda rng: seen)
-    arms, _, start = full_scale_rates.TASKS[name]
-    monkeypatch.setitem(full_scale_rates.TASKS, name, (arms, 30, start))
+    table, _, start = full_scale_rates.TASKS[name]
+    monkeypatch.setitem(full_scale_rates.TASKS, name, (table, 30, start))
+    return seen, table
+
+
+@pytest.mark.parametrize("name", full_scale_rates.TASKS)
+def test_rates_are_chosen_without_the_test_images(monkeypatch, name):
+    seen, _ = short(monkeypatch, name)
     data = full_scale_rates.validation_data(0, name)
     assert (data.x_train == seen.x_train[:120]).all() and (data.x_test == seen.x_train[120:]).all()
 
 
 @pytest.mark.parametrize("name", full_scale_rates.TASKS)
 def test_a_score_is_the_validation_accuracy_at_a_rate_for_c02_over_all_epochs(monkeypatch, name):
-    seen = draw_few(np.random.default_rng(0))
-    monkeypatch.setattr(full_scale_rates, "draw_of", lambda name: lambda rng: seen)
-    table, _, start = full_scale_rates.TASKS[name]
-    monkeypatch.setitem(full_scale_rates.TASKS, name, (table, 30, start))
+    _, table = short(monkeypatch, name)
     arm = replace(list(table.values())[-1], epochs=2, lr=None)
     found = full_scale_rates.scores(name, arm, (-2, -1), 4)
     data = full_scale_rates.validation_data(4, name)
