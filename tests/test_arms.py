@@ -187,6 +187,24 @@ def test_inputs_are_compared_in_one_layer_and_in_a_deep_network(monkeypatch):
     assert network == [3, signal_propagation.NETWORK_RATES, batches]
 
 
+def test_the_bowl_s_wish_is_one_for_or_against_each_input_whatever_their_sizes(monkeypatch):
+    asked = []
+    monkeypatch.setattr(signal_propagation, "bowl", lambda x, first: asked.append((x, first)))
+    few = np.ones((4, 2)), np.arange(4)
+    few = datasets.Dataset(*few, *few)
+    monkeypatch.setattr(signal_propagation, "split", lambda seed, draw: few)
+    wishes = set()
+    for seed in range(20):
+        signal_propagation.input_scaling(seed, None, ())
+        *raw, (inputs, wish) = asked
+        for size, (x, first) in zip(signal_propagation.SIZES, raw, strict=True):
+            np.testing.assert_array_equal(first * (1, size), wish)
+            np.testing.assert_allclose(x.std(axis=0) * inputs, x - x.mean(axis=0), atol=1e-12)
+        wishes.add(tuple(wish))
+        asked.clear()
+    assert wishes == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
+
+
 def accurate(accuracies):
     """In the place of `train`: what each arm ends with, by its rate."""
     asked = {}

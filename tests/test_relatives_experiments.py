@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bnlib import datasets, functional, layers, training
-from bnlib.experiments import convnets
+from bnlib.experiments import convnets, tuning
 from bnlib.experiments import cures as curing
 from bnlib.experiments import relatives as experiment
 from bnlib.experiments.arms import Arm, split
@@ -205,6 +205,47 @@ def test_no_chosen_rate_lies_at_the_edge_of_its_grid():
         tried = sorted(map(float, scores()[name]))
         assert tried[0] < rate < tried[-1] and len(tried) >= 4, name
         assert max(b / a for a, b in itertools.pairwise(tried)) < 3.4
+
+
+def test_a_rate_is_scored_by_validation_of_its_own_kind_of_network(monkeypatch):
+    asked = []
+
+    def accuracy_of(arm, seed, data):
+        asked.append((arm, seed, len(data.x_train), len(data.x_test)))
+        return SimpleNamespace(test_accuracy=arm.lr)
+
+    def train(named, seed, data):
+        return {name: accuracy_of(arm, seed, data) for name, arm in named.items()}
+
+    monkeypatch.setattr(experiment, "train_deep", accuracy_of)
+    monkeypatch.setattr(convnets, "train", train)
+    for arm in (Deep("residual", 2), SHRINKING["group norm 2"]):
+        assert experiment._scores(arm, (0, -2), 7) == [1.0, 0.1]
+        assert asked == [(replace(arm, lr=lr), 7, 800, 200) for lr in (1.0, 0.1)]
+        asked.clear()
+
+
+def test_choosing_starts_lower_for_smaller_batches_and_keeps_all_scores(
+    monkeypatch, tmp_path, capsys
+):
+    asked = {}
+
+    def tune(arms, measure, seeds, starts):
+        asked.update(arms=arms, seeds=seeds, starts=starts)
+        return {name: {-2: 0.5, 0: 0.75} for name in arms}
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    monkeypatch.setattr(experiment, "SCORES", tmp_path / "scores.json")
+    experiment.choose()
+    wanted = experiment.untuned()
+    assert asked["arms"] == {name: (arm,) for name, (arm, _) in wanted.items()}
+    assert asked["seeds"] == experiment.SEEDS
+    for size, places in ((2, [-6, -5, -4, -3]), (16, [-5, -4, -3, -2]), (64, [-4, -3, -2, -1])):
+        assert asked["starts"][SHRINKING[f"batch norm {size}"].description] == places
+    assert asked["starts"]["residual 8"] == [-2, -1, 0, 1]
+    stored = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert stored == dict.fromkeys(wanted, {"0.1": 0.5, "1": 0.75})
+    assert "residual 8" in capsys.readouterr().out
 
 
 def test_experiments_give_finite_numbers_for_a_few_steps(monkeypatch):

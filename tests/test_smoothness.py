@@ -151,6 +151,15 @@ def test_a_dead_network_does_not_learn_and_one_that_diverges_is_worst(monkeypatc
     assert all(np.isfinite(values).all() for values in found.values())
 
 
+def test_a_network_whose_loss_cannot_be_followed_has_the_worst_of_every_ruler(monkeypatch):
+    run = arms.train({"one": Arm(depth=1, epochs=1, lr=0.1)}, 3, DATA)["one"]
+    state = run.network.state_dict()
+    assert max(smooth_and_fast._rulers(run, state).values()) < smoothness.WORST
+    monkeypatch.setattr(smooth_and_fast, "follow_relative", lambda network, x, labels: None)
+    worst = dict.fromkeys(smooth_and_fast.RULERS, smoothness.WORST)
+    assert smooth_and_fast._rulers(run, state) == worst
+
+
 def test_the_edge_is_measured_in_units_of_two_over_the_rate(monkeypatch):
     monkeypatch.setattr(smooth_and_fast, "EDGE_STEPS", 0)
     plain = smooth_and_fast.edge(3, datasets.digits, ("plain at 0.03", "plain at 0.1"))
