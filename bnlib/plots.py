@@ -90,8 +90,10 @@ def coloured(operation, name, value):
 
 
 def _colours(names):
-    """Concepts in their own colour, other names in those that no arm of a comparison has."""
-    others = itertools.cycle(("ink", "red", "muted"))
+    """Concepts in their own colour, other names in those that are left; no arm's if others do."""
+    taken = {CONCEPTS[name] for name in names if name in CONCEPTS}
+    left = ("ink", "red", "muted", "purple", "green", "orange", "blue")
+    others = itertools.cycle([name for name in left if name not in taken] or left)
     return [colour(name if name in CONCEPTS else next(others)) for name in names]
 
 

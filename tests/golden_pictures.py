@@ -68,7 +68,12 @@ def picture(name, every=True):
                 break
         else:
             text = repr(list(result) if hasattr(result, "__next__") else result)
-    text = NUMBER.sub(lambda number: f"{float(number[0]) + 0.0:.2f}", text + printed.getvalue())
+    return text + printed.getvalue()
+
+
+def lasting(text):
+    """A picture without what differs from one drawing of it to the next."""
+    text = NUMBER.sub(lambda number: f"{float(number[0]) + 0.0:.2f}", text)
     return re.sub(r" at 0x[0-9a-f]+", "", MADE_UP.sub("…", text))
 
 
@@ -77,14 +82,24 @@ def digests(name):
     pictures = [picture(name)]
     if name in calls_drawing.GOOD:
         pictures.append(picture(name, every=False))
-    return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in pictures]
+    return [hashlib.sha256(lasting(text).encode()).hexdigest()[:16] for text in pictures]
+
+
+def show(folder):
+    """Write every picture as a browser can show it; of what is none, the text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        text = picture(name)
+        if text.startswith('{"'):  # what a notebook is given
+            text = json.loads(text).get("text/html", text)
+        kind = "svg" if text.startswith("<?xml") else "html" if text.startswith("<") else "txt"
+        (folder / f"{name.replace(':', '-')}.{kind}").write_text(text, encoding="utf-8")
 
 
 def main(arguments):
     """Write the digests, or the pictures themselves."""
     if arguments[:1] == ["--show"]:
-        for name in NAMES:
-            (Path(arguments[1]) / f"{name.replace(':', '-')}.svg").write_text(picture(name))
+        show(Path(arguments[1]))
         return
     stored = {name: digests(name) for name in NAMES}
     stored["matplotlib"] = matplotlib.__version__

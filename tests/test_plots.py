@@ -95,6 +95,12 @@ class TestBars:
         assert bar.get_facecolor()[:3] == pytest.approx(rgb(colour("gradient")))
         assert ax.get_legend() is None and ax.get_ylim() == (-2, 2)
 
+    def test_no_two_names_share_a_colour_while_there_are_others(self):
+        for names in ("abcdefg", ("batch norm", "x", "gradient", "a", "b", "c", "d")):
+            ax = bars(["one"], {name: np.ones(1) for name in names}, ylabel="y")
+            assert len({bar.get_facecolor() for bar in ax.patches}) == 7
+        assert bars(["one"], {name: np.ones(1) for name in "abcdefgh"}, ylabel="y")
+
 
 def rgb(text):
     return [int(text[place : place + 2], 16) / 255 for place in (1, 3, 5)]

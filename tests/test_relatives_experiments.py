@@ -244,7 +244,7 @@ def test_choosing_starts_lower_for_smaller_batches_and_keeps_all_scores(
         assert asked["starts"][SHRINKING[f"batch norm {size}"].description] == places
     assert asked["starts"]["residual 8"] == [-2, -1, 0, 1]
     stored = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
-    assert stored == dict.fromkeys(wanted, {"0.1": 0.5, "1": 0.75})
+    assert stored == {name: {"0.1": 0.5, "1": 0.75} for name in wanted}
     assert "residual 8" in capsys.readouterr().out
 
 
