@@ -283,6 +283,7 @@ def test_each_member_may_have_its_own_rate_and_keeps_its_state_when_others_leave
         (RMSprop, {"lr": 0.1, "eps": 0}, ValueError, "RMSprop: eps must be a number above 0"),
         (Adam, {"lr": 0.1, "betas": (0.9, 1)}, ValueError, "Adam: betas must lie below 1"),
         (Adam, {"lr": 0.1, "betas": (-1, 0.9)}, ValueError, r"Adam: betas must lie in \[0, 1\]"),
+        (Adam, {"lr": 0.1, "betas": (0.9,)}, ValueError, "betas must be a pair of numbers, got 1"),
         (Adam, {"lr": 0.1, "eps": 0}, ValueError, "Adam: eps must be a number above 0"),
     ],
 )

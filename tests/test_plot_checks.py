@@ -1,6 +1,7 @@
 """What drawings ask: on each side of each border, and what comes back."""
 
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -109,6 +110,11 @@ REFUSED = [
     (lambda: asked("parts", "ab", 2, "a pair"), "op: v must be a pair, got 'ab'"),
     (lambda: asked("parts", b"ab", 2, "a pair"), "op: v must be a pair, got b'ab'"),
     (lambda: asked("members", [1, "a"], int), "op: each of v must be a int, got 'a'"),
+    (
+        lambda: asked("positive_ends", (0, 2.0)),
+        "op: v must be two numbers above 0, got (0, 2.0)",
+    ),
+    (lambda: asked("size", Fraction(1, 2)), "op: v must be an int or a float, got Fraction(1, 2)"),
     (lambda: asked("amount", -1), "op: v must not be negative, got -1"),
     (lambda: asked("amount", 2e150), "op: v must be at most 1e+150 in size, got 2e+150"),
     (lambda: asked("has", {"a": 1}, "ab"), "op: v must have an entry for 'b', got ['a']"),

@@ -1,11 +1,22 @@
 """What the figures show is what they were given; how they look is for eyes."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 
-from bnlib.plots import PAPER, bars, batch_circle, colour, limits, marks, panels
+from bnlib.plots import (
+    PAPER,
+    bars,
+    batch_circle,
+    colour,
+    leave_a_margin,
+    limits,
+    marks,
+    number_line,
+    panels,
+)
 
 ROUNDING = 1e-12
 
@@ -145,3 +156,25 @@ class TestMarks:
     def test_rows_and_columns_are_named(self, ax):
         assert [label.get_text() for label in ax.get_yticklabels()] == ["p", "q"]
         assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            lambda: number_line(panels(), np.ones(1), "x", 0.0, 1.0, scale="log"),
+            "number_line: low must be above 0 on a logarithmic line, got 0.0",
+        ),
+        (
+            lambda: batch_circle(np.ones(3), np.ones(3)),
+            "batch_circle: x_hat must be numbers that differ, got [1.0, 1.0, 1.0]",
+        ),
+        (
+            lambda: leave_a_margin(panels(), 0.98),
+            "leave_a_margin: left must leave room for the axes, got 0.98",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(call, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        call()

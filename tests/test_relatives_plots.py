@@ -1,11 +1,13 @@
 """Figures of the norms' axes: what shares statistics, and what is drawn of it."""
 
+import re
 from functools import partial
 
 import numpy as np
 import pytest
 
 from bnlib.normalization import batch_norm, batch_norm_backward
+from bnlib.plot_checks import MOST
 from bnlib.plots import PAPER, colour
 from bnlib.relatives import (
     group_norm,
@@ -45,6 +47,12 @@ def test_sharing_asks_the_backward_pass(norm, backward, expected):
 def test_a_value_alone_is_a_set_of_its_own():
     sets = sharing(instance_norm, instance_norm_backward, (2, 3))
     np.testing.assert_array_equal(sets, np.arange(6).reshape(2, 3))
+
+
+def test_a_batch_too_large_to_be_asked_number_by_number_is_refused():
+    told = f"sharing: shape must be that of at most {MOST} numbers, got ({MOST}, 2)"
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        sharing(layer_norm, layer_norm_backward, (MOST, 2))
 
 
 def test_cells_fill_one_set_and_part_the_sets():

@@ -51,6 +51,13 @@ def test_a_verdict_needs_checks(arguments):
         shown("C05", *arguments)
 
 
+def test_a_check_is_true_or_false_and_not_both():
+    with pytest.raises(
+        ValueError, match=r"^shown: a must be true or false, got ndarray of several"
+    ):
+        shown("C05", {"a": np.array([True, False])})
+
+
 # One contrast
 
 

@@ -145,6 +145,7 @@ def test_nan_stays_in_its_channel():
         (lambda: moments(np.ones((3, 1), int)), TypeError, "float64"),
         (lambda: moments(np.ones((3, 1), complex)), TypeError, "x must hold real numbers, got com"),
         (lambda: in_threads(len, 0), ValueError, "in_threads: size must be at least 1, got 0"),
+        (lambda: in_threads(len, 10_001), ValueError, "size must be at most 10000, got 10001"),
     ],
 )
 def test_a_wrong_wish_gets_one_sentence(call, error, sentence):
