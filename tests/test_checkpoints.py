@@ -109,6 +109,13 @@ def test_a_network_comes_back_to_the_bit(tmp_path, dtype):
     assert (one.forward(x, training=False) == two.forward(x, training=False)).all()
 
 
+def test_arrays_larger_than_any_header_come_back_too(tmp_path):
+    one, two = (mlp([300, 200, 10], rng=np.random.default_rng(seed)) for seed in (0, 1))
+    save(one, tmp_path / "a")
+    load(two, tmp_path / "a")
+    assert same(one, two)
+
+
 def test_numpy_opens_the_file_without_pickle(path):
     with np.load(path, allow_pickle=False) as file:
         state = {name: file[name] for name in file.files if name != ABOUT}

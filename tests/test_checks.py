@@ -218,3 +218,7 @@ def test_the_smallest_batches_pass():
     for shape in [(1, 1), (1, 0), (1, 2, 1, 1)]:
         x = np.ones(shape)
         assert checks.batch("f", x) is x
+
+
+def test_a_whole_number_beyond_every_float_is_infinite_on_its_own_side():
+    assert checks._float(HUGE) == np.inf and checks._float(-HUGE) == -np.inf

@@ -149,6 +149,7 @@ def test_nan_and_infinity_stay_in_their_window():
     assert np.isnan(y[0, 0, 0, 0]) and y[0, 0, 1, 1] == np.inf and np.isfinite(y[0, 0, 0, 1])
     dx = max_pool2d_backward(np.array([[[[1.0, np.inf], [np.nan, 1.0]]]]), cache)
     assert np.isfinite(dx).sum() == 14 and dx[0, 0, 3, 3] == 1
+    assert (dx == 0).sum() == 12
 
 
 # Types, arguments, bad input

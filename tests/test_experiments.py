@@ -194,6 +194,20 @@ def test_an_experiment_says_what_is_wrong_with_it(field, value, sentence):
         Experiment(**fields)
 
 
+def test_two_seeds_are_enough():
+    assert Experiment("one", "c", nothing, ("a", "b"), seeds=2).seeds == 2
+
+
+def test_seeds_that_measure_different_things_are_told_with_what_each_has():
+    header = {"experiment": "one", "seeds": [3, 4], "arms": ["a"]}
+    with pytest.raises(ExperimentError) as caught:
+        records.assemble(header, {3: {"a": {"loss": 1.0}}, 4: {"a": {"steps": 2.0}}})
+    assert str(caught.value) == (
+        "one: arm 'a' needs the same measures for every seed, got ['loss'] for 3 and ['steps'] "
+        "for 4"
+    )
+
+
 @pytest.mark.parametrize("condition", [False, True])
 def test_a_rule_cannot_ask_for_an_arm_that_is_not_there(condition):
     good = Contrast("a", "loss", {"a": 1}, "more", 0.1)
@@ -1395,6 +1409,24 @@ def test_every_way_to_import_is_followed(hash_of, monkeypatch, imported, used):
     monkeypatch.setitem(FILES, "made_up", source.replace("settings.RATE", used))
     before = hash_of()
     assert hash_of("bnlib.experiments.settings", "RATE = 0.1", "RATE = 0.3") != before
+
+
+def test_a_name_that_a_file_has_from_another_is_followed(hash_of, monkeypatch):
+    handed_on = "from bnlib.experiments.settings import RATE\n" + FILES["bnlib.experiments.arms"]
+    monkeypatch.setitem(FILES, "bnlib.experiments.arms", handed_on)
+    imported = "from bnlib.experiments.arms import RATE as rate"
+    source = CHAPTER.replace("from bnlib.experiments import settings", imported)
+    monkeypatch.setitem(FILES, "made_up", source.replace("settings.RATE", "rate"))
+    before = hash_of()
+    assert hash_of("bnlib.experiments.settings", "RATE = 0.1", "RATE = 0.3") != before
+    assert hash_of("bnlib.experiments.settings", "RATE = 0.2", "RATE = 0.3") == before
+
+
+def test_a_module_s_own_relative_imports_are_followed(hash_of, monkeypatch):
+    source = FILES["bnlib.layers.linear"].replace("import bnlib.checks", "from .. import checks")
+    monkeypatch.setitem(FILES, "bnlib.layers.linear", source)
+    before = hash_of()
+    assert hash_of("bnlib.checks", "pass", "return 1") != before
 
 
 def test_a_call_that_changes_a_table_is_followed(hash_of, monkeypatch):

@@ -160,6 +160,16 @@ def test_weight_gradients_are_those_of_the_mean_loss():
     assert first_over_last(network, x, labels) == sizes[0] / sizes[1], "of the hidden layers"
 
 
+def test_gradients_of_batch_norm_are_those_of_training():
+    own = [layers.mlp([4, 5, 3], rng=np.random.default_rng(0), batch_norm=True) for _ in range(2)]
+    x, labels = np.random.default_rng(1).normal(5, 2, size=(6, 4)), np.arange(6) % 3
+    sizes = weight_gradients(own[0], x, labels)
+    _, cache = functional.softmax_cross_entropy(own[1].forward(x, training=True), labels)
+    own[1].backward(functional.softmax_cross_entropy_backward(cache))
+    gradient = own[1].layers[0].grads["weight"]
+    assert sizes[0] == pytest.approx(np.sqrt(np.mean(gradient**2)))
+
+
 def test_cures_take_their_rates_from_where_they_were_tuned():
     for name, arm in CURES.items():
         known = isinstance(arm, Arm)

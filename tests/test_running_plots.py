@@ -19,6 +19,17 @@ def test_a_queue_parts_right_from_wrong_and_marks_its_batches():
     assert grounds == pytest.approx([-0.5, 3.5])
 
 
+def test_eight_neighbours_of_one_class_use_seven_heights_and_every_third_class_has_a_name():
+    labels = np.array([9] * 14 + [4])
+    bad, good = queue(labels, np.arange(15) > 0, size=4).lines
+    heights = np.append(bad.get_ydata(), good.get_ydata())
+    assert len(set(heights[:7])) == len(set(heights[:14])) == 7
+    np.testing.assert_allclose(heights[:7].mean(), 9)
+    np.testing.assert_array_equal(heights[7:14], heights[:7])
+    assert (bad.get_label(), good.get_label()) == ("wrong", "right")
+    assert good.axes.get_yticks().tolist() == [0, 3, 6, 9]
+
+
 def test_a_dot_stands_on_each_line_at_the_place():
     series = {"one": np.array([0.1, 0.2, 0.3]), "two": np.array([1.0, 1.0, 1.0])}
     styles = {"one": "blue", "two": "purple"}

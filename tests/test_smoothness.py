@@ -154,7 +154,12 @@ def test_a_dead_network_does_not_learn_and_one_that_diverges_is_worst(monkeypatc
 def test_a_network_whose_loss_cannot_be_followed_has_the_worst_of_every_ruler(monkeypatch):
     run = arms.train({"one": Arm(depth=1, epochs=1, lr=0.1)}, 3, DATA)["one"]
     state = run.network.state_dict()
-    assert max(smooth_and_fast._rulers(run, state).values()) < smoothness.WORST
+    rulers = smooth_and_fast._rulers(run, state)
+    assert max(rulers.values()) < smoothness.WORST
+    x, labels = run.data.x_train, run.data.y_train
+    shared = smoothness.SHARED * smoothness.LADDER
+    raw = smoothness.follow(run.network, x, labels, rates=shared)
+    assert rulers["raw roughness"] == smooth_and_fast.roughness_of(raw)
     monkeypatch.setattr(smooth_and_fast, "follow_relative", lambda network, x, labels: None)
     worst = dict.fromkeys(smooth_and_fast.RULERS, smoothness.WORST)
     assert smooth_and_fast._rulers(run, state) == worst

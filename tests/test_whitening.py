@@ -225,6 +225,7 @@ def test_correlation_and_directions_of_known_tables():
     pairs = np.repeat(apart, 2, axis=1)
     assert directions(pairs) == pytest.approx(5)
     assert correlation(pairs) == pytest.approx(5 / 45)
+    assert correlation(alike[:, :2]) == pytest.approx(1) and correlation(alike[:, :1]) == 0
     assert correlation(np.ones((4, 3))) == directions(np.ones((4, 3))) == 0
 
 

@@ -205,6 +205,15 @@ def test_two_sums_merge_as_merge_does(sizes):
     np.testing.assert_allclose(got.deviations, right.deviations, **EXACT)
 
 
+def test_one_example_among_all_workers_is_its_own_mean():
+    x = np.array([[2.0, -3.0]])
+    _, cache = in_threads(lambda comm: synchronized_batch_norm(x[comm.Get_rank() :], comm=comm), 2)[
+        1
+    ]
+    np.testing.assert_array_equal(cache.mean, x[0])
+    np.testing.assert_array_equal(cache.var, [0, 0])
+
+
 def test_the_gradient_is_the_slope_of_everybodys_loss():
     sizes, draw = (6, 1, 3), rng(4)
     x, dy, direction = draw.normal(size=(3, 10, 2))
