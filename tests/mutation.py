@@ -10,6 +10,8 @@ mutmut knows what to change: `<` becomes `<=`, 1 becomes 2, an argument is left 
 are collected once. For each mutant a child of that process exchanges the code of one function and
 runs the tests that have reached the changed line, those that reach least first, until one fails.
 Which they are is known from a run of all of them under coverage; it takes the longest.
+A program that a test starts has the code of the file: what runs in such programs alone, as a
+cluster's client does, lives here whatever these tests notice.
 
 A mutant that no test notices is a survivor. In the modules that are tried whole it must stand in
 equivalent_mutants.toml with the reason why it cannot be noticed, and what stands there must
