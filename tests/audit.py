@@ -71,6 +71,14 @@ def covered():
     ]
 
 
+def covered_by_notebooks():
+    """What executing the book reaches by itself."""
+    coverage = [sys.executable, "-m", "coverage"]
+    run = pytest("--nbval", "--nbval-current-env", "book")[1:]
+    return [[*coverage, "erase"], [*coverage, "run", *run], [*coverage, "combine", "--quiet"],
+            [*coverage, "report", "--fail-under=0"]]  # fmt: skip
+
+
 STEPS = {
     "properties": Step(
         "no norm, in numpy or compiled, is further from the truth than its problem demands, nor"
@@ -90,6 +98,11 @@ STEPS = {
         "unit tests alone reach 98 % of bnlib's lines and branches",
         covered(),
         {"NUMBA_DISABLE_JIT": "1", "BNLIB_AGAIN": "1"},
+    ),
+    "notebooks": Step(
+        "which lines and branches the notebooks reach by themselves: told, not demanded",
+        covered_by_notebooks(),
+        {"COVERAGE_FILE": str(ROOT / "_build" / "notebooks.coverage")},
     ),
     "mutants": Step(
         "tests notice 95 % of the changes in the three modules that all else rests on, and 90 % of"

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from bnlib.layers import (
     Dropout,
     Flatten,
     GroupNorm,
+    Layer,
     LayerNorm,
     Linear,
     MaxPool2d,
@@ -57,7 +59,7 @@ def refused(path, *words):
     """The file is refused in one sentence with these words, and the network is as it was."""
     mine = network(seed=1)
     before = [dict(vars(leaf)) for leaf in mine.leaves()]
-    with pytest.raises(ValueError, match=r"^load: ") as caught:
+    with pytest.raises(ValueError, match=rf"^load: {re.escape(path.name)} must ") as caught:
         load(mine, path)
     sentence = str(caught.value)
     assert "\n" not in sentence and all(word in sentence for word in words), sentence
@@ -200,6 +202,16 @@ def test_statistics_may_be_frozen_meanwhile_and_numbers_be_numpy_s(tmp_path, pat
     assert same(mine, network())
     save(BatchNorm(2, eps=np.float64(1e-3)), tmp_path / "a.npz")
     load(BatchNorm(np.int64(2), eps=1e-3), tmp_path / "a.npz")
+
+
+def test_a_layer_of_one_s_own_has_its_own_name():
+    class Own(Layer):
+        pass
+
+    class Frozen(BatchNorm):
+        pass
+
+    assert settings(Own())["layer"] == "Own" and settings(Frozen(2))["layer"] == "BatchNorm"
 
 
 def test_settings_that_were_changed_are_refused(path):
