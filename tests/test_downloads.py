@@ -347,7 +347,8 @@ SERVER_FAULTS = {
     "a bomb": (sends(BOMB), "got more"),
     "zeros for ever": (endless(b"", bytes(10)), "got damage"),
     "nothing, packed, for ever": (endless(PACKED[:10], b"\0\0\0\xff\xff"), "take less room"),
-    "files for ever": (endless(PACKED, PACKED[:50]), "bytes behind it"),
+    # Bytes behind it, or more than there may be: the pieces in which they come decide.
+    "files for ever": (endless(PACKED, PACKED[:50]), "another file (idx: "),
     "a bomb for ever": (endless(BOMB[:9000], BOMB[9000:9050]), "got more"),
     "redirected to itself": (redirects(f"{NAME}.gz"), "more than 5 redirects"),
     "redirected with an endless body": (
