@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "book" / "_make"))
 
-from notebooks import BOOK, execute
+from notebooks import BOOK, execute  # noqa: E402
 
 for path in sorted(BOOK.glob(f"{sys.argv[1] if sys.argv[1:] else '*'}.ipynb")):
     execute(path, path.read_text(encoding="utf-8"))
