@@ -97,7 +97,16 @@ def test_piled_up_units_have_the_share_of_inputs_below_zero(below, share):
     for z in arms.pre_activations(network, data.x_train):
         chosen = np.arange(z.shape[1]) < share * z.shape[1]
         np.testing.assert_allclose((z[:, chosen] < 0).mean(axis=0), below, atol=2e-3)
+        if below in (0, 1):  # the last one, too
+            np.testing.assert_array_equal((z[:, chosen] < 0).mean(axis=0), below)
     assert all(((bias != 0) == chosen).all() for bias in biases(network))
+
+
+def test_the_optimizer_is_told_of_momentum_and_weight_decay():
+    assert arms._options(Arm(momentum=0.9, weight_decay=0.1)) == {
+        "momentum": 0.9, "weight_decay": 0.1,
+    }  # fmt: skip
+    assert arms._options(Arm()) == {"weight_decay": 0}
 
 
 def test_a_run_that_diverged_counts_as_guessing():

@@ -1,6 +1,7 @@
 """Seeds on a Dask cluster of real processes: the same bytes as alone, whoever dies."""
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from test_experiments import GO, MADE_UP, content, wait_for
 
 from bnlib.experiments import arithmetic, cluster, processes, records, runs
 from bnlib.experiments.__main__ import KEPT, main
-from bnlib.experiments.experiment import Experiment
+from bnlib.experiments.experiment import Experiment, measure_seed
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 
@@ -102,6 +103,22 @@ def test_a_cluster_changes_no_byte(two_workers, folder, tmp_path):
     assert "slow: 60 seeds in slow.jsonl\n" in out
     assert content(tmp_path / "there") == content(tmp_path / "here")
     assert len(content(tmp_path / "here")) == 3
+
+
+def test_each_outcome_belongs_to_its_task(two_workers, folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))
+    made_up = importlib.import_module("made_up").EXPERIMENTS
+    tasks = [processes.Task(made_up["failing"], seed, "") for seed in range(1001, 1004)]
+    tasks[1:] = [processes.Task(made_up["clear"], task.seed, "") for task in tasks[1:]]
+    found = {outcome.task.seed: outcome for outcome in cluster.outcomes(tasks, two_workers)}
+    assert {seed: outcome.task for seed, outcome in found.items()} == {
+        task.seed: task for task in tasks
+    }
+    assert found[1001].values is None
+    assert found[1001].complaint == "RuntimeError: no luck at all"
+    for seed in (1002, 1003):
+        own = measure_seed(made_up["clear"].measure, seed, "", made_up["clear"].arms)
+        assert (found[seed].values, found[seed].complaint) == (own, "")
 
 
 def test_a_killed_worker_loses_nothing(dask, folder, tmp_path):

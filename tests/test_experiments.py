@@ -1411,8 +1411,11 @@ def test_every_way_to_import_is_followed(hash_of, monkeypatch, imported, used):
     assert hash_of("bnlib.experiments.settings", "RATE = 0.1", "RATE = 0.3") != before
 
 
-def test_a_name_that_a_file_has_from_another_is_followed(hash_of, monkeypatch):
-    handed_on = "from bnlib.experiments.settings import RATE\n" + FILES["bnlib.experiments.arms"]
+@pytest.mark.parametrize(
+    "first", ["from bnlib.experiments.settings import RATE", "from .settings import RATE"]
+)
+def test_a_name_that_a_file_has_from_another_is_followed(hash_of, monkeypatch, first):
+    handed_on = f"{first}\n" + FILES["bnlib.experiments.arms"]
     monkeypatch.setitem(FILES, "bnlib.experiments.arms", handed_on)
     imported = "from bnlib.experiments.arms import RATE as rate"
     source = CHAPTER.replace("from bnlib.experiments import settings", imported)
@@ -1427,6 +1430,18 @@ def test_a_module_s_own_relative_imports_are_followed(hash_of, monkeypatch):
     monkeypatch.setitem(FILES, "bnlib.layers.linear", source)
     before = hash_of()
     assert hash_of("bnlib.checks", "pass", "return 1") != before
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_relative_imports_of_an_experiment_are_followed(hash_of, monkeypatch, inside):
+    source, absolute = FILES["bnlib.experiments.arms"], "from bnlib.optim import SGD"
+    assert absolute in source
+    source = source.replace(absolute, "from ..optim import SGD" if inside else "SGD")
+    if not inside:
+        source = "from ..optim import SGD\n" + source
+    monkeypatch.setitem(FILES, "bnlib.experiments.arms", source)
+    before = hash_of()
+    assert hash_of("bnlib.optim", "Adam = 2", "Adam = 3") != before
 
 
 def test_a_call_that_changes_a_table_is_followed(hash_of, monkeypatch):

@@ -138,6 +138,24 @@ def test_the_interaction_of_dropout_is_a_difference_of_two_gains():
     assert sum(both.weights.values()) == 0 and len(both.weights) == 8
     assert set(both.weights.values()) == {1, -1}
     assert both.weights["plain + dropout wrong tuned"] == -1
+    assert contrast.measure == both.measure == "test accuracy" and both.smallest == 0
+
+
+def test_by_heart_each_condition_has_its_labels_and_its_rate(rated, monkeypatch):
+    asked = {}
+
+    def train_each_once(wanted, seed, data):
+        asked.update(wanted)
+        return dict.fromkeys(wanted)
+
+    values = {"test accuracy": 0.5, "train accuracy": 1.0, "by heart": 1}
+    monkeypatch.setattr(regularizers, "train_each_once", train_each_once)
+    monkeypatch.setattr(regularizers, "accuracies", lambda run: values)
+    got = regularizers.by_heart(3, datasets.digits, tuple(regularizers.CONDITIONS))
+    assert all(found["gain over plain"] == 0 and found["by heart"] == 1 for found in got.values())
+    for (name, _), arm in asked.items():
+        assert arm.wrong_labels == (0.2 if name.startswith("wrong") else 0)
+        assert arm.epochs == 120 and (arm.lr == regularizers.SHARED or name.endswith("tuned"))
 
 
 def test_a_claim_is_judged_against_both_plain_arms():

@@ -133,6 +133,10 @@ def test_groups_and_ranks_of_made_up_settings(monkeypatch):
     assert learn["speed by roughness"] == pytest.approx(expected)
     everyone = got["all settings"]
     assert everyone["steps of each"] == steps.tolist() and "steps of each" not in learn
+    expected = spearmanr(np.arange(12.0), steps).statistic
+    assert everyone["accuracy by rise"] == pytest.approx(expected)
+    alone = smooth_and_fast.smooth_and_fast(3, datasets.digits, smooth_and_fast.GROUPS[1:])
+    assert "steps of each" not in alone[smooth_and_fast.GROUPS[1]]
     assert everyone["accuracy by roughness, after an epoch"] == pytest.approx(-1)
     assert everyone["speed by loss, later - early"] == pytest.approx(-1 - everyone["speed by loss"])
 
@@ -155,6 +159,7 @@ def test_a_network_whose_loss_cannot_be_followed_has_the_worst_of_every_ruler(mo
     run = arms.train({"one": Arm(depth=1, epochs=1, lr=0.1)}, 3, DATA)["one"]
     state = run.network.state_dict()
     rulers = smooth_and_fast._rulers(run, state)
+    assert tuple(rulers) == smooth_and_fast.RULERS
     assert max(rulers.values()) < smoothness.WORST
     x, labels = run.data.x_train, run.data.y_train
     shared = smoothness.SHARED * smoothness.LADDER

@@ -26,6 +26,10 @@ def stored(module):
     return json.loads(module.SCORES.read_text(encoding="utf-8"))
 
 
+def text(module):
+    return module.SCORES.read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
     """A function that gives a module an empty place for its scores."""
@@ -47,6 +51,7 @@ def on_the_ladder(by_rate, places):
 
 def test_the_rates_of_most_arms(monkeypatch, fresh, tmp_path):
     scores, choices = stored(tuning), tuning.CHOICES.read_text(encoding="utf-8")
+    before = text(tuning)
     look_up(
         monkeypatch, lambda arm, score, places, seed: on_the_ladder(scores[arm.description], places)
     )
@@ -54,7 +59,7 @@ def test_the_rates_of_most_arms(monkeypatch, fresh, tmp_path):
     monkeypatch.setattr(tuning, "CHOICES", tmp_path / "learning_rates.py")
     tuning.CHOICES.write_text(choices.replace("LEARNING_RATES", "LEARNING_RATES: old", 1))
     tuning.main()
-    assert stored(tuning) == scores
+    assert text(tuning) == before
     assert tuning.CHOICES.read_text(encoding="utf-8") == choices
 
 
@@ -70,18 +75,18 @@ def test_what_has_scores_is_not_measured_again(monkeypatch, fresh, tmp_path):
 
 
 def test_the_rates_of_the_relatives(monkeypatch, fresh, capsys):
-    scores = stored(relatives)
+    scores, before = stored(relatives), text(relatives)
     names = {arm: name for name, (arm, _) in relatives.untuned().items()}
     look_up(monkeypatch, lambda arm, places, seed: on_the_ladder(scores[names[arm]], places))
     fresh(relatives)
     relatives.choose()
-    assert stored(relatives) == scores
+    assert text(relatives) == before
     rates = ast.literal_eval(capsys.readouterr().out)
     assert relatives.CONV_RATES.items() <= rates.items()
 
 
 def test_the_rates_of_whitened_networks(monkeypatch, fresh, capsys):
-    scores = stored(whitening)
+    scores, before = stored(whitening), text(whitening)
     names = {arm: name for name, arm in whitening.candidates().items()}
 
     def score(arm, place, seed):
@@ -90,7 +95,7 @@ def test_the_rates_of_whitened_networks(monkeypatch, fresh, capsys):
     look_up(monkeypatch, score)
     fresh(whitening)
     whitening.choose()
-    assert stored(whitening) == scores
+    assert text(whitening) == before
     assert capsys.readouterr().out.strip() == str(whitening.best(scores))
 
 
@@ -111,7 +116,7 @@ def test_the_rates_of_coloured_digits(monkeypatch, fresh, capsys):
 
 
 def test_the_rates_of_full_scale(monkeypatch, fresh, capsys):
-    scores = stored(full_scale_rates)
+    scores, before = stored(full_scale_rates), text(full_scale_rates)
     names = {
         (data, arm): name
         for data, (table, _, _) in full_scale_rates.TASKS.items()
@@ -123,8 +128,15 @@ def test_the_rates_of_full_scale(monkeypatch, fresh, capsys):
     )
     fresh(full_scale_rates)
     full_scale_rates.main()
-    assert stored(full_scale_rates) == scores
+    assert text(full_scale_rates) == before
     assert ast.literal_eval(capsys.readouterr().out) == full_scale.RATES
+
+
+def test_arms_that_are_to_be_fast_are_chosen_by_the_area_below_their_curve():
+    wanted = tuning.untuned()
+    fast = {arm.description for arm in training.FASTER.values()}
+    assert {name for name, (_, score) in wanted.items() if score == "area"} == fast & set(wanted)
+    assert {score for _, score in wanted.values()} == {"area", "end"}
 
 
 @pytest.mark.parametrize("score", ["end", "area"])
