@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import signal
+import subprocess
 from functools import reduce
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mutation import (
     score,
     side_by_side,
 )
+from test_experiments import wait_for
 
 LISTED = listed()
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -96,6 +98,26 @@ def test_a_child_that_dies_is_noticed_and_leaves_nothing_behind():
         [lambda: "well", lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: 1 / 0]
     )
     assert words == ["well", "it died", ""]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux tells whose child it is")
+def test_a_child_takes_with_it_what_it_has_started_apart(tmp_path):
+    def work():
+        apart = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        (tmp_path / "pid").write_text(str(apart.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert side_by_side([work]) == ["it died"]
+    pid = int((tmp_path / "pid").read_text())
+    assert wait_for(lambda: not _alive(pid))
+
+
+def _alive(pid):
+    """Whether it runs: not if it has ended and nobody asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class Data:

@@ -29,6 +29,7 @@ SKIPS = {
     "test_inference.py": (2, "no PyTorch"),
     "test_kills.py": (1, "Windows"),
     "test_make.py": (1, "Windows"),
+    "test_mutation.py": (1, "no Linux"),
     "test_ood.py": (1, "no PyTorch"),
     "test_optim.py": (1, "no PyTorch"),
     "test_pictures.py": (1, "another matplotlib"),
