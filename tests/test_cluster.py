@@ -225,6 +225,17 @@ def test_a_worker_tells_what_it_has_before_it_measures(monkeypatch):
     )
 
 
+def broken(seed, draw, arms):
+    raise RuntimeError("no luck\nat all")
+
+
+def test_a_worker_tells_in_one_line_what_was_raised(monkeypatch):
+    monkeypatch.setattr(arithmetic, "missing", dict)
+    task = processes.Task(Experiment("one", "c", broken, ("a",), data=()), 3, "")
+    outcome = cluster._measure(7, *cluster._told(task))
+    assert outcome == (7, None, "RuntimeError: no luck at all")
+
+
 def test_nothing_to_do_asks_no_cluster():
     assert list(cluster.outcomes([], "tcp://127.0.0.1:9")) == []
     assert runs.Request(None).dask is None

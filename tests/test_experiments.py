@@ -194,6 +194,14 @@ def test_an_experiment_says_what_is_wrong_with_it(field, value, sentence):
         Experiment(**fields)
 
 
+def test_a_folder_that_cannot_be_written_to_is_refused_with_the_reason(tmp_path, monkeypatch):
+    runs._check_writable(tmp_path / "one" / "two")
+    monkeypatch.setattr(runs.os, "access", lambda path, mode: False)
+    told = f"run: needs a results folder that it can write to, got {tmp_path} (it is read-only)"
+    with pytest.raises(ExperimentError, match=f"^{re.escape(told)}$"):
+        runs._check_writable(tmp_path)
+
+
 def test_two_seeds_are_enough():
     assert Experiment("one", "c", nothing, ("a", "b"), seeds=2).seeds == 2
 

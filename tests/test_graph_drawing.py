@@ -250,7 +250,7 @@ def test_all_frames_of_a_cut_have_the_same_places(with_gradients):
 def test_a_graph_that_is_too_wide_is_refused():
     inputs = [Node([0.1, 0.2, 0.3], name=f"input{number}") for number in range(9)]
     mixed = graph.computed("mix", inputs, lambda *values: values[0], lambda dy: [dy] * 9)
-    with pytest.raises(ValueError, match=r"draw_graph: the graph must fit into 4.8 inches, got mo"):
+    with pytest.raises(ValueError, match=r"inches, got more: shapes=True, folded=True or fewer"):
         draw_graph(mixed)
     large = batch_norm_loss(np.random.default_rng(0).normal(size=(50, 3)))
     draw_graph(large, backward(large), shapes=True)  # as the sentence says
@@ -393,6 +393,19 @@ def test_constants_are_told_where_they_are_used():
     named = a + 1e-5
     named.inputs[1].called("eps")
     assert "+ ε" in said(draw_graph(named))
+
+
+def test_a_marked_node_has_a_band_around_its_box():
+    x = Node(np.array([1.0, 2.0]), name="x")
+    output = graph.sum(x, 0)
+
+    def boxes(**options):
+        ends = [patch.get_path().get_extents() for patch in draw_graph(output, **options).patches]
+        return {tuple(end.extents.round(6)) for end in ends}
+
+    (band,) = boxes(mark=x) - boxes()
+    inside = [b for b in boxes() if b[0] > band[0] and b[1] > band[1] and b[2] < band[2]]
+    assert inside and not boxes() - boxes(mark=x)
 
 
 def test_larger_arrays_are_told_by_their_shape():

@@ -141,6 +141,17 @@ def test_groups_and_ranks_of_made_up_settings(monkeypatch):
     assert everyone["speed by loss, later - early"] == pytest.approx(-1 - everyone["speed by loss"])
 
 
+def test_groups_are_all_settings_those_that_learn_and_the_best_of_each_network(monkeypatch):
+    monkeypatch.setattr(smooth_and_fast, "NETWORKS", dict.fromkeys("abc"))
+    monkeypatch.setattr(smooth_and_fast, "SETTINGS", dict.fromkeys(range(12)))
+    steps = np.array([50, 40, 401, 401, 90, 80, 70, 401, 401, 401, 400, 401])
+    monkeypatch.setattr(smooth_and_fast, "_settings", lambda seed, data: {"steps": steps})
+    monkeypatch.setattr(smooth_and_fast, "_correlations", lambda found, own: {"own": own.tolist()})
+    got = smooth_and_fast.smooth_and_fast(3, datasets.digits, smooth_and_fast.GROUPS)
+    everyone, learn, best = (own["own"] for own in got.values())
+    assert everyone == [*range(12)] and learn == [0, 1, 4, 5, 6, 10] and best == [1, 6, 10]
+
+
 def test_a_dead_network_does_not_learn_and_one_that_diverges_is_worst(monkeypatch):
     few = {name: smooth_and_fast.SETTINGS[name] for name in (
         "dead, rate 1", "standardized, depth 6, x 3, rate 1", "batch norm, depth 3, x 1, rate 0.3",

@@ -6,6 +6,7 @@ grid must grow to the same places, and the file and the choices must come out to
 
 import ast
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -139,6 +140,24 @@ def test_arms_that_are_to_be_fast_are_chosen_by_the_area_below_their_curve():
     assert {score for _, score in wanted.values()} == {"area", "end"}
 
 
+def test_jobs_are_done_elsewhere_in_order_and_on_one_thread_each(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    pids = tuning.in_parallel(os.getpid, [(), ()])
+    assert len(pids) == 2 and os.getpid() not in pids
+    assert tuning.in_parallel(pow, [(2, 3), (3, 2)]) == [8, 9]
+    assert tuning.in_parallel(os.getenv, [("OPENBLAS_NUM_THREADS",)]) == ["1"]
+
+
+def test_the_grid_of_whitened_networks_grows_to_both_sides(monkeypatch, fresh):
+    low, high = min(tuning.START) - 1, max(tuning.START) + 1
+    look_up(monkeypatch, lambda arm, place, seed: [-abs(place - low), -abs(place - high)])
+    fresh(whitening)
+    whitening.choose()
+    places = [f"{tuning.rate(place):g}" for place in range(low - 1, high + 2)]
+    for by_name in stored(whitening).values():
+        assert all(list(by_rate) == places for by_rate in by_name.values())
+
+
 @pytest.mark.parametrize("score", ["end", "area"])
 def test_a_score_is_the_accuracy_on_validation_images(score):
     arm = replace(training.FASTER["batch norm tuned"], epochs=2)
@@ -146,7 +165,8 @@ def test_a_score_is_the_accuracy_on_validation_images(score):
     run = arms.train({"": replace(arm, lr=0.1)}, 0, data, evaluate="each epoch")[""]
     accuracy = run.history.test_accuracy
     expected = accuracy[-1] if score == "end" else sum(accuracy) / 2
-    assert tuning.scores(arm, score, [-2], 0) == pytest.approx([expected])
+    found = tuning.scores(arm, score, [-2, -4], 0)
+    assert len(found) == 2 and found[0] == pytest.approx(expected) and found[1] < found[0]
 
 
 def test_epochs_that_a_diverged_run_lacks_count_as_guessing():
