@@ -20,7 +20,9 @@ import numpy as np
 
 BLOCK = 64  # rows that are added up in the dtype of x
 HEAD = 16  # values whose mean is the first guess
-FAR = 4  # squared distance of guess and mean, in variances, from which on the guess was bad
+# Squared distance of guess and mean, in variances, from which on the guess was bad: the variance is
+# what is left of a mean square up to 1 + FAR times as large, with the error of that.
+FAR = 2
 SMALL = 1e-30  # squares of float32 numbers lose digits a little below this
 
 

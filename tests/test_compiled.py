@@ -316,6 +316,16 @@ def test_its_running_averages_are_those_of_the_batches_or_nothing_happens(histor
     properties.check_history(layer, xs if INPUTS else [np.array(x, order="K") for x in xs])
 
 
+@pytest.mark.parametrize("largest", [1.0, 3e4, 1e10])
+@pytest.mark.parametrize("examples", range(2, 12))
+def test_an_outlier_in_front_costs_the_variance_few_bits(examples, largest):
+    x = np.random.default_rng(examples).normal(size=(examples, 40, 2)).astype(np.float32)
+    x[0] = largest * np.random.default_rng(1).uniform(1, 2, size=(40, 2))  # the first guess
+    var = compiled.batch_norm(x)[1].var.ravel()
+    exactly = x.astype(np.float64).var(axis=(0, 2))
+    assert (np.abs(var - exactly) <= 4 * np.finfo(np.float32).eps * exactly).all()
+
+
 # --- channels do not see each other ---------------------------------------------------------------
 
 
