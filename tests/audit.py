@@ -55,31 +55,29 @@ def unit_tests():
     ]
 
 
+def under_coverage(run, *report, start=()):
+    """Commands that run something and tell which lines and branches of bnlib it has reached."""
+    coverage = ["-m", "coverage"]
+    return [
+        [sys.executable, *coverage, "erase"],
+        [sys.executable, *start, *coverage, "run", *run],
+        [sys.executable, *coverage, "combine", "--quiet"],
+        [sys.executable, *coverage, "report", *report],
+    ]
+
+
 def covered():
     """Lines and branches of bnlib that doctests and unit tests reach, numba switched off."""
-    coverage = [sys.executable, "-m", "coverage"]
-    ordered = [sys.executable, "-m", "bnlib.experiments.arithmetic"]  # for what measures again
+    ordered = ["-m", "bnlib.experiments.arithmetic"]  # for what measures again
     # Coverage's own file would not fit on its disk.
     left_out = ["--deselect", "tests/test_downloads.py::test_fault_a_real_limit_of_the_disk"]
     options = ["-p", "contexts", *left_out, "--doctest-modules"]
-    run = pytest(*options, "bnlib", *unit_tests())[1:]
-    return [
-        [*coverage, "erase"],
-        [*ordered, *coverage[1:], "run", *run],
-        [*coverage, "combine", "--quiet"],
-        [*coverage, "report"],
-    ]
+    return under_coverage(pytest(*options, "bnlib", *unit_tests())[1:], start=ordered)
 
 
 def covered_by_notebooks():
     """What executing the book reaches by itself."""
-    coverage = [sys.executable, "-m", "coverage"]
-    return [
-        [*coverage, "erase"],
-        [*coverage, "run", "tests/executed.py"],
-        [*coverage, "combine", "--quiet"],
-        [*coverage, "report", "--fail-under=0"],
-    ]
+    return under_coverage(["tests/executed.py"], "--fail-under=0")
 
 
 STEPS = {

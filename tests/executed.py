@@ -14,5 +14,5 @@ sys.path.insert(0, str(ROOT / "book" / "_make"))
 
 from notebooks import BOOK, execute  # noqa: E402
 
-for path in sorted(BOOK.glob(f"{sys.argv[1] if sys.argv[1:] else '*'}.ipynb")):
+for path in sorted(BOOK.glob("*.ipynb")):
     execute(path, path.read_text(encoding="utf-8"))

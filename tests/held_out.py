@@ -21,8 +21,9 @@ def main(seeds):
         for name, (settings, changes, planted) in PATIENTS.items():
             network, data = patient({**settings, "seed": seed}, changes)
             found = diagnose(network, data, settings.get("size", 50))
-            right += set(found.causes) == planted
-            if set(found.causes) != planted:
+            exactly = set(found.causes) == planted
+            right += exactly
+            if not exactly:
                 print(f"{name}, seed {seed}: planted {sorted(planted)}")
                 print(found, flush=True)
     print(f"{right} of {len(seeds) * len(PATIENTS)} are exactly what was planted")

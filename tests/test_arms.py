@@ -199,8 +199,7 @@ def test_inputs_are_compared_in_one_layer_and_in_a_deep_network(monkeypatch):
 def test_the_bowl_s_wish_is_one_for_or_against_each_input_whatever_their_sizes(monkeypatch):
     asked = []
     monkeypatch.setattr(signal_propagation, "bowl", lambda x, first: asked.append((x, first)))
-    few = np.ones((4, 2)), np.arange(4)
-    few = datasets.Dataset(*few, *few)
+    few = datasets.Dataset(*(np.ones((4, 2)), np.arange(4)) * 2)
     monkeypatch.setattr(signal_propagation, "split", lambda seed, draw: few)
     wishes = set()
     for seed in range(20):

@@ -108,8 +108,8 @@ def test_a_cluster_changes_no_byte(two_workers, folder, tmp_path):
 def test_each_outcome_belongs_to_its_task(two_workers, folder, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     made_up = importlib.import_module("made_up").EXPERIMENTS
-    tasks = [processes.Task(made_up["failing"], seed, "") for seed in range(1001, 1004)]
-    tasks[1:] = [processes.Task(made_up["clear"], task.seed, "") for task in tasks[1:]]
+    asked = (("failing", 1001), ("clear", 1002), ("clear", 1003))
+    tasks = [processes.Task(made_up[name], seed, "") for name, seed in asked]
     found = {outcome.task.seed: outcome for outcome in cluster.outcomes(tasks, two_workers)}
     assert {seed: outcome.task for seed, outcome in found.items()} == {
         task.seed: task for task in tasks

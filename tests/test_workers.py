@@ -207,9 +207,11 @@ def test_two_sums_merge_as_merge_does(sizes):
 
 def test_one_example_among_all_workers_is_its_own_mean():
     x = np.array([[2.0, -3.0]])
-    _, cache = in_threads(lambda comm: synchronized_batch_norm(x[comm.Get_rank() :], comm=comm), 2)[
-        1
-    ]
+
+    def work(comm):
+        return synchronized_batch_norm(x[comm.Get_rank() :], comm=comm)[1]
+
+    cache = in_threads(work, 2)[1]
     np.testing.assert_array_equal(cache.mean, x[0])
     np.testing.assert_array_equal(cache.var, [0, 0])
 
