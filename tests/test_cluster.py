@@ -14,7 +14,7 @@ from test_experiments import GO, MADE_UP, content, wait_for
 
 from bnlib.experiments import arithmetic, cluster, processes, records, runs
 from bnlib.experiments.__main__ import KEPT, main
-from bnlib.experiments.experiment import Experiment, measure_seed
+from bnlib.experiments.experiment import Experiment, ExperimentError, measure_seed
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 
@@ -53,8 +53,8 @@ def started(module, *arguments, folder, **environment):
 
 
 @contextlib.contextmanager
-def cluster_of(folder, *code, nanny=False, **environment):
-    """The address of a scheduler with two workers; `code` are the folders that these import."""
+def cluster_of(folder, code=None, nanny=False, **environment):
+    """The address of a scheduler with two workers, or one for each folder of code they import."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
     options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file")
@@ -65,7 +65,7 @@ def cluster_of(folder, *code, nanny=False, **environment):
         assert wait_for(lambda: file.exists() and file.read_text(encoding="utf-8"))
         address = json.loads(file.read_text(encoding="utf-8"))["address"]
         options = ("--nthreads", "1", "--no-dashboard", "--nanny" if nanny else "--no-nanny")
-        for place in code or (folder, folder):
+        for place in (folder, folder) if code is None else code:
             stack.enter_context(
                 started("dask_worker", address, *options, folder=place, **environment)
             )
@@ -110,7 +110,11 @@ def test_each_outcome_belongs_to_its_task(two_workers, folder, monkeypatch):
     made_up = importlib.import_module("made_up").EXPERIMENTS
     asked = (("failing", 1001), ("clear", 1002), ("clear", 1003))
     tasks = [processes.Task(made_up[name], seed, "") for name, seed in asked]
-    found = {outcome.task.seed: outcome for outcome in cluster.outcomes(tasks, two_workers)}
+    found = {}
+    for outcome in cluster.outcomes(tasks, two_workers):
+        found[outcome.task.seed] = outcome
+        with pytest.raises(ValueError, match="No client"):  # what the caller does is not sent there
+            importlib.import_module("distributed").default_client()
     assert {seed: outcome.task for seed, outcome in found.items()} == {
         task.seed: task for task in tasks
     }
@@ -140,7 +144,7 @@ def test_a_killed_worker_loses_nothing(dask, folder, tmp_path):
 def test_one_worker_is_enough_and_measures_there(dask, folder, tmp_path):
     pids = tmp_path / "pids"
     pids.mkdir()
-    with cluster_of(folder, folder, PIDS=str(pids)) as address:
+    with cluster_of(folder, [folder], PIDS=str(pids)) as address:
         run = begin(folder, tmp_path / "there", "slow", "--seeds", "4", "--dask", address)
         assert end(run)[0] == 0
     assert len(list(pids.iterdir())) == 1  # the worker's: this process knows no such folder
@@ -168,7 +172,7 @@ def test_a_worker_with_other_code_is_refused(dask, folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     made_up(other, lambda text: text.replace("arms, 5)", "arms, 6)"))
-    with cluster_of(folder, other) as address:
+    with cluster_of(folder, [other]) as address:
         code, out, err = end(begin(folder, tmp_path / "there", "clear", "--dask", address))
     assert code == 1
     assert err.count("its worker has other code than this process: start it anew\n") == 5
@@ -193,6 +197,21 @@ def test_an_address_that_does_not_answer_gets_one_sentence(dask, folder, tmp_pat
     sentence = f"run: --dask needs a scheduler that answers and has workers, got {address} ("
     assert err.startswith(sentence)
     assert err.count("\n") == 1
+
+
+def test_a_cluster_without_workers_gets_one_sentence(dask, folder, monkeypatch):
+    monkeypatch.setattr(cluster, "SECONDS", 1)
+    task = processes.Task(Experiment("one", "c", nothing, ("a",), data=()), 3, "")
+    with cluster_of(folder, []) as address:
+        sentence = rf"and has workers, got {address} \(.*no worker after 1 seconds"
+        with pytest.raises(ExperimentError, match=sentence):
+            list(cluster.outcomes([task], address))
+
+
+def test_as_many_seeds_are_measured_at_once_as_there_are_workers(two_workers):
+    client = importlib.import_module("distributed").Client(two_workers, set_as_default=False)
+    with client:
+        assert cluster._backend(client).effective_n_jobs(-1) == 2
 
 
 def test_without_dask_the_extra_is_named(tmp_path, capsys, monkeypatch):
@@ -223,6 +242,12 @@ def test_a_worker_tells_what_it_has_before_it_measures(monkeypatch):
     assert values is None and complaint.endswith(
         "python -m bnlib.experiments.arithmetic -m dask worker"
     )
+
+
+def test_a_worker_is_told_which_data_are_wanted(monkeypatch):
+    monkeypatch.setattr(cluster, "_origin", lambda measure, data: {"data_hash": data})
+    task = processes.Task(Experiment("one", "c", nothing, ("a",), data=()), 3, "some data")
+    assert cluster._told(task) == (nothing, 3, "some data", ("a",), {"data_hash": "some data"})
 
 
 def broken(seed, draw, arms):

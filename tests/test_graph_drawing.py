@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bnlib import display, graph, widgets
 from bnlib.graph import Node, backward, in_order, wires_into
-from bnlib.graph_drawing import draw_graph, node_names, wire_names
+from bnlib.graph_drawing import _free, draw_graph, node_names, wire_names
 from bnlib.graph_layout import arrange, columns, spread
 from bnlib.graph_words import Words, numbers, readable
 from bnlib.plots import PALETTE
@@ -247,10 +247,18 @@ def test_all_frames_of_a_cut_have_the_same_places(with_gradients):
     assert len(places) == 1
 
 
+@pytest.mark.parametrize(
+    ("own", "free"), [((1.5, 1.5), False), ((1.5, 2), True), ((2, 1.5), True), ((3, 1.5), True)]
+)
+def test_a_text_lies_beside_its_own_wire_and_may_touch_it(own, free):
+    nothing = np.zeros((0, 2))
+    assert _free((1, 1, 2, 2), [], nothing, np.array([own, (5, 5)])) == free
+
+
 def test_a_graph_that_is_too_wide_is_refused():
     inputs = [Node([0.1, 0.2, 0.3], name=f"input{number}") for number in range(9)]
     mixed = graph.computed("mix", inputs, lambda *values: values[0], lambda dy: [dy] * 9)
-    with pytest.raises(ValueError, match=r"inches, got more: shapes=True, folded=True or fewer"):
+    with pytest.raises(ValueError, match=r": shapes=True, folded=True or fewer decimals make it n"):
         draw_graph(mixed)
     large = batch_norm_loss(np.random.default_rng(0).normal(size=(50, 3)))
     draw_graph(large, backward(large), shapes=True)  # as the sentence says

@@ -12,7 +12,6 @@ import mutation
 import numpy as np
 import pytest
 from mutation import (
-    CORE,
     ROOT,
     Mutant,
     Place,
@@ -26,6 +25,7 @@ from mutation import (
     reached_by,
     score,
     side_by_side,
+    to_compare,
 )
 from test_experiments import wait_for
 
@@ -38,7 +38,6 @@ def test_what_is_listed_still_stands_in_the_code(mutant, reason):
     package, name, *path = mutant.where.split(".")
     function = reduce(getattr, path, importlib.import_module(f"{package}.{name}"))
     code = "\n".join(line.strip() for line in inspect.getsource(function).splitlines())
-    assert name in CORE
     assert mutant.before in code
     assert mutant.after not in (mutant.before, "") and reason.endswith(".")
 
@@ -152,6 +151,23 @@ def test_the_score_counts_by_module():
     )
     outcomes = [(graph, "a"), (graph, ""), (graph, "b"), (optim, "c")]
     assert score(outcomes) == {"bnlib.graph": (2, 3), "bnlib.optim": (1, 1)}
+
+
+def places_of(module, *mutants):
+    file = ROOT / "bnlib" / f"{module}.py"
+    return [Place(mutant, file, range(1), range(1), "") for mutant in mutants]
+
+
+def test_what_is_listed_counts_in_whole_modules_only_and_must_survive_in_all():
+    one, two, three = (Mutant("bnlib.graph.f", "a", after) for after in "bcd")
+    same, other = Mutant("bnlib.graph_words.g", "a", "b"), Mutant("bnlib.graph_words.g", "a", "c")
+    places = places_of("graph", one, two) + places_of("graph_words", same, same, other)
+    outcomes = list(zip(places, ["", "a", "", "", ""], strict=True))
+    known = [one, three, same]
+    assert score(outcomes, known) == {"bnlib.graph": (1, 2), "bnlib.graph_words": (0, 1)}
+    whole = to_compare(outcomes, {"bnlib.graph"}, known)
+    assert whole == ([one, same, same], [one, three, same, same])
+    assert to_compare(outcomes, set(), known) == ([one, same, same], [one, same, same])
 
 
 def test_survivors_are_those_that_nothing_caught(monkeypatch):

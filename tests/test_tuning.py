@@ -42,8 +42,13 @@ def fresh(monkeypatch, tmp_path):
 
 
 def look_up(monkeypatch, score):
-    """Let every chooser measure by a function of one job."""
-    monkeypatch.setattr(tuning, "in_parallel", lambda scores, jobs: [score(*job) for job in jobs])
+    """Let every chooser measure by a function of one job, in the place of its own."""
+
+    def one_by_one(own, jobs):
+        assert callable(own)
+        return [score(*job) for job in jobs]
+
+    monkeypatch.setattr(tuning, "in_parallel", one_by_one)
 
 
 def on_the_ladder(by_rate, places):
@@ -167,6 +172,14 @@ def test_a_score_is_the_accuracy_on_validation_images(score):
     expected = accuracy[-1] if score == "end" else sum(accuracy) / 2
     found = tuning.scores(arm, score, [-2, -4], 0)
     assert len(found) == 2 and found[0] == pytest.approx(expected) and found[1] < found[0]
+
+
+@pytest.mark.parametrize(("score", "when"), [("end", "end"), ("area", "each epoch")])
+def test_accuracy_is_measured_as_often_as_the_score_asks(monkeypatch, score, when):
+    asked = []
+    monkeypatch.setattr(tuning, "train", lambda *_, evaluate: asked.append(evaluate) or {})
+    assert tuning.scores(training.FASTER["batch norm tuned"], score, [-2], 0) == []
+    assert asked == [when]
 
 
 def test_epochs_that_a_diverged_run_lacks_count_as_guessing():
