@@ -8,7 +8,9 @@ Sums over a batch are exact enough in three steps: subtract a number close to th
 the first values, `shift`) while the digits are still there, add up BLOCK rows in the dtype of x,
 add up the blocks in float64. Where the first values were a bad guess, or a square overflowed or
 vanished, the channel is measured once more, in float64 throughout. Four rows at a time, because a
-sum that is kept in memory is then loaded and stored once for four additions.
+sum that is kept in memory is then loaded and stored once for four additions. Never many numbers one
+after another, not even in float64: where they are equal each addition loses the same, and what a
+thousand lose does not cancel. So the sums of a plane's pixels are added in pairs.
 
 A float64 mean far from zero has no digits left for the last bits of x_hat: what rounding leaves out
 of it is kept beside it as `low`, and subtracted in its turn.
@@ -78,10 +80,13 @@ def rows_forward(x, gamma, beta, eps, y, statistics):
                 centre += x[i, j]
             centre /= count
             rest = spread = np.float64(0)
-            for i in range(count):
-                t = np.float64(x[i, j]) - centre
-                rest += t
-                spread += t * t
+            for start in range(0, count, BLOCK):
+                part = np.float64(0)
+                for i in range(start, min(start + BLOCK, count)):
+                    t = np.float64(x[i, j]) - centre
+                    rest += t
+                    part += t * t
+                spread += part
             rest /= count
             spread = spread / count - rest * rest
             var[j] = 0.0 if spread < 0 else spread  # rounding; NaN stays
@@ -159,12 +164,14 @@ def planes_forward(x, gamma, beta, eps, y, statistics):
     examples, channels, size = x.shape
     count, head = examples * size, min(HEAD, size)
     block_sum, block_square = np.empty(size, x.dtype), np.empty(size, x.dtype)
+    wide_sum, wide_square = np.empty(size), np.empty(size)
     for k in range(channels):
         guess = np.float64(0)
         for j in range(head):
             guess += x[0, k, j]
         shift = x.dtype.type(guess / head)
-        wide_sum = wide_square = np.float64(0)
+        wide_sum[:] = 0
+        wide_square[:] = 0
         for start in range(0, examples, BLOCK):
             stop = min(start + BLOCK, examples)
             block_sum[:] = 0
@@ -186,11 +193,18 @@ def planes_forward(x, gamma, beta, eps, y, statistics):
                     block_square[j] += t0 * t0
                 i += 1
             for j in range(size):
-                wide_sum += block_sum[j]
-                wide_square += block_square[j]
+                wide_sum[j] += block_sum[j]
+                wide_square[j] += block_square[j]
+        width = size
+        while width > 1:
+            half = (width + 1) // 2
+            for j in range(width - half):
+                wide_sum[j] += wide_sum[half + j]
+                wide_square[j] += wide_square[half + j]
+            width = half
 
-        rest = wide_sum / count
-        spread = wide_square / count - rest * rest
+        rest = wide_sum[0] / count
+        spread = wide_square[0] / count - rest * rest
         centre = shift + rest
         low[k] = rest - (centre - shift)
         if not (rest * rest <= FAR * spread and SMALL < spread + eps < np.inf):
@@ -199,12 +213,18 @@ def planes_forward(x, gamma, beta, eps, y, statistics):
                 for j in range(size):
                     centre += x[i, k, j]
             centre /= count
-            rest = spread = np.float64(0)
+            rest = spread = part = np.float64(0)
+            done = 0
             for i in range(examples):
                 for j in range(size):
                     t = np.float64(x[i, k, j]) - centre
                     rest += t
-                    spread += t * t
+                    part += t * t
+                    done += 1
+                    if done % BLOCK == 0:
+                        spread += part
+                        part = np.float64(0)
+            spread += part
             rest /= count
             spread = spread / count - rest * rest
             spread = 0.0 if spread < 0 else spread  # rounding; NaN stays
@@ -227,9 +247,11 @@ def planes_backward(dy, x, gamma, statistics, dx, gradients):
     examples, channels, size = x.shape
     count = examples * size
     block_sum, block_product = np.empty(size, x.dtype), np.empty(size, x.dtype)
+    wide_sum, wide_product = np.empty(size), np.empty(size)
     for k in range(channels):
         shift = x.dtype.type(mean[k])
-        wide_sum = wide_product = np.float64(0)
+        wide_sum[:] = 0
+        wide_product[:] = 0
         for start in range(0, examples, BLOCK):
             stop = min(start + BLOCK, examples)
             block_sum[:] = 0
@@ -250,15 +272,22 @@ def planes_backward(dy, x, gamma, statistics, dx, gradients):
                     block_product[j] += dy[i, k, j] * (x[i, k, j] - shift)
                 i += 1
             for j in range(size):
-                wide_sum += block_sum[j]
-                wide_product += block_product[j]
+                wide_sum[j] += block_sum[j]
+                wide_product[j] += block_product[j]
+        width = size
+        while width > 1:
+            half = (width + 1) // 2
+            for j in range(width - half):
+                wide_sum[j] += wide_sum[half + j]
+                wide_product[j] += wide_product[half + j]
+            width = half
 
         rest = mean[k] - shift + low[k]
-        product = (wide_product - rest * wide_sum) * inv_std[k]
-        dgamma[k], dbeta[k] = product, wide_sum
+        product = (wide_product[0] - rest * wide_sum[0]) * inv_std[k]
+        dgamma[k], dbeta[k] = product, wide_sum[0]
         slope = x.dtype.type(inv_std[k] * gamma[k])
         along = x.dtype.type(inv_std[k] * product / count)
-        average = x.dtype.type(wide_sum / count - rest * inv_std[k] * product / count)
+        average = x.dtype.type(wide_sum[0] / count - rest * inv_std[k] * product / count)
         for i in range(examples):
             for j in range(size):
                 dx[i, k, j] = (dy[i, k, j] - average - (x[i, k, j] - shift) * along) * slope

@@ -123,6 +123,19 @@ def batches(draw, shape, dtype, axis, kind=None):
     return x
 
 
+def nearly_equal(shape, dtype, place):
+    """x and dy of equal numbers in each channel, but for one far away in x, counted from its first.
+
+    What one addition loses the next loses again, so that errors add up instead of cancelling.
+    """
+    rng = np.random.default_rng(0)
+    along = (shape[1], *(1,) * len(shape[2:]))
+    x, dy = (np.full(shape, rng.normal(size=along), dtype) for _ in range(2))
+    for channel in range(shape[1]):
+        np.moveaxis(x, 1, 0)[channel].flat[place] += rng.uniform(1e6, 8e6)
+    return x, dy
+
+
 @st.composite
 def upstreams(draw, shape, dtype):
     """dy: random, the same everywhere, or 0 nearly everywhere; small and large."""

@@ -16,7 +16,7 @@ import pytest
 import test_properties as properties
 from hypothesis import given
 from hypothesis import strategies as st
-from inputs import INPUTS, KINDS, long_shapes, tried
+from inputs import INPUTS, KINDS, long_shapes, nearly_equal, tried
 from test_properties import torch  # noqa: F401 (a fixture)
 
 from bnlib import compiled, datasets, layers, normalization, optim, training
@@ -298,6 +298,14 @@ def test_it_is_no_further_from_the_truth_than_the_problem_demands(kind, data):
 @tried(8)
 def test_nor_is_it_where_columns_are_long(case):
     properties.check(case)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("place", [0, 60])
+@pytest.mark.parametrize("shape", [(255, 8), (4097, 8), (6, 8, 30, 30)])
+def test_nor_is_it_where_all_numbers_but_one_are_equal(shape, place, dtype):
+    x, dy = nearly_equal(shape, dtype, place)
+    properties.check(Compiled("batch_norm", properties.exact.BATCH, (), x, None, None, dy, 1e-5))
 
 
 if INPUTS:  # in CI nothing here waits for PyTorch
