@@ -200,11 +200,16 @@ class Child:
             os._exit(0)
 
     def _end_groups_of_their_own(self):
-        """Kill what its tests had started apart, such as a cluster; Linux tells by the folder."""
-        for environment in Path("/proc").glob("[0-9]*/environ"):
+        """Kill what its tests had started apart, such as a cluster; Linux tells by the folder.
+
+        It stands in the environment, which a program that renames itself overwrites, as Dask's do;
+        and it is where they work.
+        """
+        for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended, or is another user's
-                if self.folder.encode() in environment.read_bytes():
-                    os.kill(int(environment.parent.name), signal.SIGKILL)
+                told = (process / "environ").read_bytes() + os.readlink(process / "cwd").encode()
+                if self.folder.encode() in told:
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def last_word(self, status):
         """What it said, after its end; of what it has started and made nothing is left."""

@@ -1,11 +1,10 @@
 """The list of equivalent mutants fits the code, and the script that tries them can say no."""
 
-import importlib
 import inspect
 import os
+import pkgutil
 import signal
 import subprocess
-from functools import reduce
 from pathlib import Path
 
 import mutation
@@ -35,8 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 
 @pytest.mark.parametrize(("mutant", "reason"), LISTED, ids=[mutant.where for mutant, _ in LISTED])
 def test_what_is_listed_still_stands_in_the_code(mutant, reason):
-    package, name, *path = mutant.where.split(".")
-    function = reduce(getattr, path, importlib.import_module(f"{package}.{name}"))
+    function = pkgutil.resolve_name(mutant.where)
     code = "\n".join(line.strip() for line in inspect.getsource(function).splitlines())
     assert mutant.before in code
     assert mutant.after not in (mutant.before, "") and reason.endswith(".")
@@ -100,9 +98,12 @@ def test_a_child_that_dies_is_noticed_and_leaves_nothing_behind():
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux tells whose child it is")
-def test_a_child_takes_with_it_what_it_has_started_apart(tmp_path):
+@pytest.mark.parametrize("told_by", ["environment", "folder"])
+def test_a_child_takes_with_it_what_it_has_started_apart(tmp_path, told_by):
     def work():
-        apart = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        by_folder = {"cwd": os.environ["PYTEST_DEBUG_TEMPROOT"], "env": {}}
+        options = by_folder if told_by == "folder" else {}
+        apart = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True, **options)
         (tmp_path / "pid").write_text(str(apart.pid))
         os.kill(os.getpid(), signal.SIGKILL)
 
