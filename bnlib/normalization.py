@@ -25,7 +25,8 @@ from bnlib.relatives import rms_norm as rms_norm
 from bnlib.relatives import rms_norm_backward as rms_norm_backward
 
 # How many float32 numbers are added up before their sum goes into float64: rows one after another,
-# the pixels of a picture in many lanes at once.
+# the pixels of a picture in many lanes at once. Rows of float64 are added up in such runs, too:
+# each addition of an equal number loses the same, and what a thousand lose does not cancel.
 ROWS, PIXELS = 256, 4096
 
 
@@ -281,7 +282,7 @@ def _sums(x, other=None):
             return sums
     axes, wide = (0, *range(2, x.ndim)), np.result_type(x, np.float64)
     product = x if other is None else np.multiply(x, other, dtype=wide)
-    return product.sum(axis=axes, dtype=wide)
+    return sum(product[run].sum(axis=axes, dtype=wide) for run in _runs(len(x), ROWS))
 
 
 def _sums_of_runs(x, other):
