@@ -13,8 +13,9 @@ costs when the mean is subtracted in two steps: only the square of the rounding 
 step, as in PyTorch, the rounding itself does. Every tolerance below is SAFETY levels of what was
 added up to make the number: a difference of two large things may lose digits, nothing else may.
 
-Errors are not random where numbers are equal: each addition loses the same, at most half a spacing.
-One test feeds such numbers, and allows for that.
+Errors are not random where most numbers of a long column are equal, or tiny beside an outlier: each
+addition then loses the same, at most half a spacing. For long columns `one_way` allows for that in
+addition to the square root. (`test_compiled` does not: its runs are a quarter as long.)
 """
 
 import functools
@@ -273,7 +274,7 @@ def test_no_norm_is_further_from_the_truth_than_its_problem_demands(kind, dtype,
 @given(case=cases(long_shapes))
 @tried(8)
 def test_nor_is_it_where_columns_are_long(case):
-    check(case)
+    check(case, lost=one_way)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
