@@ -183,6 +183,19 @@ def test_survivors_are_those_that_nothing_caught(monkeypatch):
         mutation.OUTCOMES.unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("sample", "says"), [((6, 10), 0), ((5, 10), 1), ((23, 30), 0), ((22, 30), 1), ((0, 0), 0)]
+)
+def test_a_sample_is_held_against_a_module_when_it_is_hardly_chance(sample, says):
+    assert len(list(complaints({"bnlib.optim": sample}, [], [], sampled=True))) == says
+
+
+def test_the_chance_of_a_sample():
+    assert mutation.chance(1, 2, 0.9) == pytest.approx(0.19)
+    assert mutation.chance(2, 2, 0.9) == pytest.approx(1)
+    assert mutation.chance(8, 10, 0.9) == pytest.approx(0.2639, abs=1e-4)
+
+
 ONE = Mutant("bnlib.graph.sum", "return 1", "return 2")
 
 
