@@ -342,6 +342,19 @@ def test_code_is_shown_without_docstrings():
     assert bundle == {"text/plain": str(code), "text/markdown": f"````python\n{code}\n````"}
 
 
+def without_words():
+    def with_words():
+        """Goes."""
+        return 1
+
+    return with_words
+
+
+def test_docstrings_inside_what_has_none_are_left_out_too():
+    lines = str(show(without_words)).split()
+    assert "with_words():" in lines and "Goes." not in "".join(lines)
+
+
 def test_code_of_every_function_here_still_parses():
     for item in vars(display).values():
         if getattr(item, "__module__", None) == display.__name__:
