@@ -79,7 +79,7 @@ def tried(name):
         options += ["-W", "ignore::DeprecationWarning"]
     try:
         python = bring(name, FOLDER / name)
-        for step in (["pip", "check"], ["pytest", *options, *elsewhere.tests(ROOT)]):
+        for step in (["pip", "check"], ["pytest", *options, *elsewhere.tests(ROOT, whole=False)]):
             subprocess.run([python, "-m", *step], cwd=ROOT, check=True)
     except subprocess.CalledProcessError:
         return False
