@@ -38,6 +38,11 @@ class Writer(Victim):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_no_folder_with_data_is_handed_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("BNLIB_DATA", "elsewhere")
+    assert "BNLIB_DATA" not in Writer(tmp_path / "job", "beside").environment()
+
+
 @pytest.mark.parametrize(("name", "careful"), [("beside", True), ("result", False)])
 def test_a_careless_writer_is_found_out(tmp_path, name, careful):
     complaints = list(disturb(Writer(tmp_path / "job", name), 4, np.random.default_rng(0)))

@@ -24,7 +24,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_downloads import CHILD, CONTENT, NAME, RUN, SHA256
 from test_experiments import GO, MADE_UP, records
 
-from bnlib import checkpoints, layers
+from bnlib import checkpoints, downloads, layers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +55,9 @@ class Victim:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         found = {name: str(self.folder / place) for name, place in own.items()}
         found |= {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "*"}
-        return dict(os.environ, **found, PYTHONPATH=str(self.folder))
+        found |= {"PYTHONPATH": str(self.folder)}
+        # A downloader that is given a folder downloads nothing.
+        return {name: v for name, v in os.environ.items() if name != downloads.VARIABLE} | found
 
     def run(self, command=None, timeout=300):
         """Run to the end; return exit code and all that was said."""
