@@ -145,18 +145,15 @@ def test_the_tests_of_a_line_are_those_that_reach_it_the_narrow_ones_first(lines
     assert reached_by(Data())(place) == tests
 
 
-def test_the_score_counts_by_module():
-    graph, optim = (
-        Place(Mutant("", "", ""), ROOT / "bnlib" / f"{name}.py", range(1), range(1), "")
-        for name in ("graph", "optim")
-    )
-    outcomes = [(graph, "a"), (graph, ""), (graph, "b"), (optim, "c")]
-    assert score(outcomes) == {"bnlib.graph": (2, 3), "bnlib.optim": (1, 1)}
-
-
 def places_of(module, *mutants):
     file = ROOT / "bnlib" / f"{module}.py"
     return [Place(mutant, file, range(1), range(1), "") for mutant in mutants]
+
+
+def test_the_score_counts_by_module():
+    (graph,), (optim,) = (places_of(name, Mutant("", "", "")) for name in ("graph", "optim"))
+    outcomes = [(graph, "a"), (graph, ""), (graph, "b"), (optim, "c")]
+    assert score(outcomes) == {"bnlib.graph": (2, 3), "bnlib.optim": (1, 1)}
 
 
 def test_what_is_listed_counts_in_whole_modules_only_and_must_survive_in_all():
@@ -172,12 +169,11 @@ def test_what_is_listed_counts_in_whole_modules_only_and_must_survive_in_all():
 
 
 def test_survivors_are_those_that_nothing_caught(monkeypatch):
-    file = ROOT / "bnlib" / "graph.py"
     mutants = [Mutant("bnlib.graph.sum", "return 1", f"return {n}") for n in (2, 3)]
     monkeypatch.setattr(mutation, "OUTCOMES", ROOT / "_build" / "test_mutation.jsonl")
     try:
-        outcomes = [Place(mutant, file, range(1), range(1), "") for mutant in mutants]
-        mutation.write(list(zip(outcomes, ["a test", ""], strict=True)))
+        places = places_of("graph", *mutants)
+        mutation.write(list(zip(places, ["a test", ""], strict=True)))
         assert mutation.survived() == {mutants[1]}
     finally:
         mutation.OUTCOMES.unlink(missing_ok=True)
